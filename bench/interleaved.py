@@ -1,0 +1,105 @@
+"""Timing that is fair on a machine whose speed wanders: A B C A B C, and the medians."""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+_SHORTEST_SAMPLE = 1e-3
+_MOST_CALLS_A_SAMPLE = 1000
+_FEWEST_ROUNDS = 3
+
+
+@dataclass
+class Contender:
+    """One call under test, and what was measured of it.
+
+    Parameters
+    ----------
+    name : str
+    call : callable
+        Without arguments; the measured call.
+    first_call : float
+        Seconds that the first call took, not part of the median.
+    samples : list of float
+        Seconds a call, one entry for each round.
+    once : bool
+        Whether the first call was beyond the cap, and is all there is.
+    """
+
+    name: str
+    call: Callable[[], Any]
+    first_call: float = math.nan
+    samples: list[float] = field(default_factory=list)
+    once: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """The median, or the only call."""
+        return statistics.median(self.samples) if self.samples else self.first_call
+
+    def call_first(self, cap: float) -> Any:
+        """Make the first call, note what it took, and return its result."""
+        start = time.perf_counter()
+        result = self.call()
+        self.first_call = time.perf_counter() - start
+        self.once = self.first_call > cap
+        return result
+
+
+def measure(contenders: list[Contender], budget: float, pause: float = 0.0) -> None:
+    """Take samples of every contender in turn until the time is used up.
+
+    A sample is as many calls as make a millisecond, so that the clock and the call that came
+    before do not matter. Contenders whose first call was beyond the cap are left out. The result
+    is in each contender's `samples`.
+
+    Parameters
+    ----------
+    contenders : list of Contender
+        Each has made its first call.
+    budget : float
+        Seconds for all together; three rounds are taken in any case.
+    pause : float
+        Seconds to sleep before each sample, so that the idle threads of the contender before
+        have stopped to spin.
+
+    Examples
+    --------
+    >>> contender = Contender("nothing", lambda: None)
+    >>> contender.call_first(cap=1.0)
+    >>> measure([contender], budget=0.01)
+    >>> len(contender.samples) >= 3
+    True
+    """
+    running = [contender for contender in contenders if not contender.once]
+    calls = {
+        contender.name: min(
+            _MOST_CALLS_A_SAMPLE, math.ceil(_SHORTEST_SAMPLE / _second_call(contender))
+        )
+        for contender in running
+    }
+    deadline = time.perf_counter() + budget
+    rounds = 0
+    while running and (rounds < _FEWEST_ROUNDS or time.perf_counter() < deadline):
+        for contender in running:
+            if pause:
+                time.sleep(pause)
+            contender.samples.append(_seconds_a_call(contender.call, calls[contender.name]))
+        rounds += 1
+
+
+def _second_call(contender: Contender) -> float:
+    """Time one call more: the first is too slow to tell how many calls a sample needs."""
+    return max(_seconds_a_call(contender.call, 1), 1e-9)
+
+
+def _seconds_a_call(call: Callable[[], Any], repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        call()
+    return (time.perf_counter() - start) / repeats

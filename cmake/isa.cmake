@@ -1,0 +1,43 @@
+# The kernels are compiled once for each instruction set of the target processor. Each unit is an
+# OBJECT library fastconv_isa_<name> that sees FASTCONV_ISA_<NAME>=1; the dispatch code in the main
+# library sees FASTCONV_HAVE_<NAME>=1 for each unit that was built.
+
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+    set(FASTCONV_ISAS generic sse2 avx2 avx512)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
+    set(FASTCONV_ISAS generic neon)
+else()
+    set(FASTCONV_ISAS generic)
+endif()
+
+set(isa_flags_generic "")
+set(isa_flags_sse2 -msse2)
+set(isa_flags_avx2 -mavx2 -mfma -mf16c)
+set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+                     -mprefer-vector-width=512)
+set(isa_flags_neon "")
+
+function(fastconv_add_isa_units target)
+    # Sanitizer instrumentation at -O3 makes these units slow to compile for nothing in return.
+    set(optimisation -O3)
+    if(FASTCONV_SANITIZE)
+        set(optimisation -O1)
+    endif()
+
+    foreach(isa IN LISTS FASTCONV_ISAS)
+        string(TOUPPER ${isa} isa_upper)
+        set(unit fastconv_isa_${isa})
+        add_library(${unit} OBJECT ${PROJECT_SOURCE_DIR}/cpp/src/kernels/isa_unit.cpp)
+        target_include_directories(${unit} PRIVATE
+            ${PROJECT_SOURCE_DIR}/cpp/include ${PROJECT_SOURCE_DIR}/cpp/src)
+        target_compile_definitions(${unit} PRIVATE FASTCONV_ISA_${isa_upper}=1)
+        # These options follow those of the build type on the command line, so they win.
+        # psabi: the unit's vectors never cross an ABI boundary.
+        target_compile_options(${unit} PRIVATE
+            ${optimisation} ${isa_flags_${isa}}
+            -fno-exceptions -fno-rtti -fno-math-errno -fno-trapping-math -Wno-psabi)
+        fastconv_enable_warnings(${unit})
+        target_sources(${target} PRIVATE $<TARGET_OBJECTS:${unit}>)
+        target_compile_definitions(${target} PRIVATE FASTCONV_HAVE_${isa_upper}=1)
+    endforeach()
+endfunction()

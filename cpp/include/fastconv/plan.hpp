@@ -1,0 +1,99 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "fastconv/problem.hpp"
+#include "fastconv/tensor_view.hpp"
+
+namespace fastconv {
+
+enum class Precision : std::uint8_t {
+  standard,  ///< Python's "default": every algorithm within the documented error
+  strict,    ///< direct algorithms alone
+  fast       ///< anything the hardware offers
+};
+
+struct PlanOptions {
+  std::string_view algorithm = "auto";
+  Precision precision = Precision::standard;
+  int threads = 0;  ///< 0: the current default, see threads.hpp
+};
+
+/// The tensors of one execution. Every pass uses the same three; the pass says which is written.
+struct Arguments {
+  TensorView input;   ///< read by forward and backward_weight, written by backward_input
+  TensorView weight;  ///< read by forward and backward_input, written by backward_weight
+  TensorView output;  ///< written by forward; the backward passes read the output's gradient here
+  const void* bias = nullptr;      ///< one element of the result's type for each written channel
+  std::int64_t bias_stride = 1;    ///< in elements
+};
+
+namespace detail {
+class AlgorithmPlan;
+}
+
+/// A problem made ready to run: the algorithm chosen, its tiles and tables computed.
+///
+/// Immutable, and safe to execute from several threads at once, each with a workspace of its own.
+/// Strides belong to the views handed to `execute`, so one plan serves every memory layout.
+class Plan {
+ public:
+  explicit Plan(const Problem& problem, const PlanOptions& options = {});
+  Plan(Plan&&) noexcept;
+  Plan& operator=(Plan&&) noexcept;
+  ~Plan();
+
+  const Problem& problem() const { return problem_; }
+  const char* algorithm() const { return algorithm_; }
+  int threads() const { return threads_; }
+
+  /// Bytes of scratch memory that `execute` needs, aligned to 64 bytes.
+  std::size_t workspace_bytes() const;
+
+  /// Bytes that `pack_weights` writes; 0 where this plan has nothing to gain from it.
+  std::size_t packed_weight_bytes() const;
+
+  /// Arranges the weights once, for many calls of `execute`. `packed` is aligned to 64 bytes.
+  void pack_weights(const TensorView& weight, void* packed) const noexcept;
+
+  /// Runs the pass. `packed_weights` is what `pack_weights` wrote, or null to pack within the call.
+  void execute(const Arguments& arguments, void* workspace,
+               const void* packed_weights = nullptr) const noexcept;
+
+  /// Tiles and kernels in a sentence.
+  std::string description() const;
+
+ private:
+  Problem problem_;
+  const char* algorithm_ = "";
+  int threads_ = 1;
+  std::unique_ptr<const detail::AlgorithmPlan> implementation_;
+};
+
+/// Plans and runs in one step, with scratch memory of its own.
+void execute(const Problem& problem, const Arguments& arguments, const PlanOptions& options = {});
+
+/// Adds up a gradient over every axis but the channels: the gradient of the bias.
+/// `result` has one element of the type of `grad_output` per channel.
+void bias_gradient(const TensorView& grad_output, void* result, std::int64_t result_stride,
+                   int threads = 0);
+
+/// One row of `explain`.
+struct AlgorithmReport {
+  const char* name;
+  std::string refusal;        ///< empty when the algorithm takes the problem
+  double estimated_seconds;   ///< meaningful when it does
+  bool chosen;
+};
+
+/// Every algorithm in order of preference, with its estimated cost or why it refused.
+std::vector<AlgorithmReport> explain(const Problem& problem, const PlanOptions& options = {});
+
+/// Names usable as PlanOptions::algorithm, besides "auto".
+std::vector<const char*> algorithm_names();
+
+}  // namespace fastconv

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "fastconv/plan.hpp"
+
+namespace fastconv {
+
+namespace detail {
+
+/// A problem prepared by one algorithm. Immutable; `execute` neither allocates nor throws.
+class AlgorithmPlan {
+ public:
+  virtual ~AlgorithmPlan() = default;
+  virtual std::size_t workspace_bytes() const { return 0; }
+  virtual std::size_t packed_weight_bytes() const { return 0; }
+  virtual void pack_weights(const TensorView&, void*) const noexcept {}
+  virtual void execute(const Arguments& arguments, void* workspace,
+                       const void* packed_weights) const noexcept = 0;
+  virtual std::string description() const = 0;
+};
+
+}  // namespace detail
+
+/// One row of the list of algorithms.
+struct Algorithm {
+  const char* name;
+  bool reassociates;  ///< transforms the sum, so that Precision::strict excludes it
+  /// Why the algorithm does not take the problem, if so.
+  std::optional<std::string> (*refuses)(const Problem& problem);
+  /// Seconds on `threads` threads, from a model with measured constants.
+  double (*estimate_cost)(const Problem& problem, int threads);
+  std::unique_ptr<const detail::AlgorithmPlan> (*make_plan)(const Problem& problem, int threads);
+};
+
+struct AlgorithmSpan {
+  const Algorithm* first;
+  int count;
+  const Algorithm* begin() const { return first; }
+  const Algorithm* end() const { return first + count; }
+};
+
+/// Best first; the last one takes everything.
+AlgorithmSpan algorithm_list();
+
+/// The algorithm for a problem: the one that was named, else the cheapest that does not refuse.
+/// Throws ValueError for an unknown name and UnsupportedError for a refusal.
+const Algorithm& select(const Problem& problem, const PlanOptions& options, int threads);
+
+}  // namespace fastconv

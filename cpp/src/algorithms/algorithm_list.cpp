@@ -1,0 +1,22 @@
+/// The ordered list of algorithms. Read this first: every convolution is computed by one of them,
+/// and adding one is a folder and a row (docs/adding-an-algorithm.md).
+#include "algorithms/algorithm.hpp"
+#include "algorithms/direct/direct.hpp"
+#include "algorithms/reference/reference.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr Algorithm kAlgorithms[] = {
+    // name, reassociates, refuses, estimate_cost, make_plan
+    {"direct", false, direct::refuses, direct::estimate_cost, direct::make_plan},
+    {"reference", false, reference::refuses, reference::estimate_cost, reference::make_plan},
+};
+
+}  // namespace
+
+AlgorithmSpan algorithm_list() {
+  return {kAlgorithms, static_cast<int>(sizeof kAlgorithms / sizeof *kAlgorithms)};
+}
+
+}  // namespace fastconv

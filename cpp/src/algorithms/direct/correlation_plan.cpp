@@ -1,0 +1,540 @@
+/// Forward and backward-input convolution. A destination channel is written, source channels are
+/// read (forward: output and input; backward: the other way round). For every region (one run
+/// along each axis, see geometry.hpp):
+///
+///     parallel for each image, block of groups, tile, share of the destination channels
+///       pack the tile's source into padded planes                              [L2]
+///       for each group, block of 8 (4, 2, 1) destination channels              [weights in L1]
+///         for each flat run of positions, 3 (6, 8) vectors at a time
+///           for each source channel and tap: the microkernel                   [registers]
+///         store rows: bias, sum with the destination, activation, conversion
+///
+/// Packed weights are [region class][group][block][source channel][tap][row of the block].
+/// On an ordinary 3x3 layer nine tenths of the time are multiply-adds.
+#include <algorithm>
+#include <vector>
+
+#include "algorithms/direct/direct.hpp"
+#include "algorithms/direct/tile.hpp"
+#include "algorithms/direct/weight_packing.hpp"
+#include "fastconv/cpu.hpp"
+#include "padding.hpp"
+#include "runtime/aligned_buffer.hpp"
+#include "runtime/parallel.hpp"
+
+namespace fastconv::direct {
+namespace {
+
+/// The best kernel for a number of vectors still to do, for one number of rows.
+template <class T>
+using KernelsByVectors = std::array<const CorrelationKernel<T>*, kMaxCorrelationVectors + 1>;
+
+template <class T>
+KernelsByVectors<T> kernels_of_rows(const TypedKernels<T>& kernels, int rows) {
+  KernelsByVectors<T> result{};
+  for (const CorrelationKernel<T>& kernel : kernels.correlation) {
+    if (kernel.rows != rows) continue;
+    for (int v = kernel.vectors; v <= kMaxCorrelationVectors; ++v) {
+      auto& best = result[static_cast<std::size_t>(v)];
+      if (best == nullptr || best->vectors < kernel.vectors) best = &kernel;
+    }
+  }
+  return result;
+}
+
+/// How a tile's positions are strung into flat rows: garbage between rows costs multiply-adds,
+/// short rows cost partly filled vectors.
+enum class Flattening { rows, slices, tile };
+
+/// Work below this many multiply-adds is not worth a second thread.
+constexpr double kParallelMultiplyAdds = 1e5;
+
+/// Items of work for each thread, so that none waits long for the last.
+constexpr std::int64_t kItemsPerThread = 4;
+
+template <class T>
+class CorrelationPlan final : public detail::AlgorithmPlan {
+ public:
+  CorrelationPlan(const Problem& problem, int threads)
+      : problem_(problem),
+        kernels_(active_kernels().typed<T>()),
+        threads_(problem.multiply_adds() < kParallelMultiplyAdds ? 1 : threads),
+        parts_(problem.is_complex() ? 2 : 1) {
+    const bool forward = problem.pass == Pass::forward;
+    source_channels_ = (forward ? problem.c : problem.k) / problem.g * parts_;
+    destination_channels_ = (forward ? problem.k : problem.c) / problem.g * parts_;
+    if (problem.n == 0 || destination_channels_ == 0) return;
+    choose_blocks();
+    make_runs();
+    make_regions();
+  }
+
+  std::size_t workspace_bytes() const override {
+    Arena arena(nullptr);
+    lay_out(arena);
+    return arena.used();
+  }
+
+  std::size_t packed_weight_bytes() const override {
+    return static_cast<std::size_t>(packed_weight_count_) * sizeof(T);
+  }
+
+  void pack_weights(const TensorView& weight, void* packed) const noexcept override {
+    const WeightPacker<T> packer(problem_, weight, kernels_);
+    const auto block_count = static_cast<std::int64_t>(blocks_.size());
+    for (const Region& region : regions_) {
+      if (!region.packs_weights || region.depth == 0) continue;
+      T* region_weights = static_cast<T*>(packed) + region.weights;
+      parallel_for(problem_.g * block_count, threads_, [&](std::int64_t index, int) {
+        const Block& block = blocks_[static_cast<std::size_t>(index % block_count)];
+        const std::int64_t group = index / block_count;
+        packer.pack_block(region.tile.runs, group, block.first, block.channels, block.rows,
+                          region_weights + (group * padded_rows_ + block.packed_first) * region.depth);
+      });
+    }
+  }
+
+  void execute(const Arguments& arguments, void* workspace,
+               const void* packed_weights) const noexcept override {
+    if (regions_.empty()) return;
+    Arena arena(workspace);
+    const Workspace memory = lay_out(arena);
+    if (packed_weights == nullptr) {
+      pack_weights(arguments.weight, memory.weights);
+      packed_weights = memory.weights;
+    }
+    const bool forward = problem_.pass == Pass::forward;
+    const RealView source(forward ? arguments.input : arguments.output);
+    const TensorView& written = forward ? arguments.output : arguments.input;
+    TensorView target = written;
+    if (staged()) target = channels_first_view(memory.staging, DataType::float32, written.sizes);
+    const Destination destination{RealView(target), read_bias(arguments, memory.bias)};
+    for (const Region& region : regions_) {
+      const auto* weights = static_cast<const T*>(packed_weights) + region.weights;
+      parallel_for(region.items, threads_, [&](std::int64_t item, int thread) {
+        compute_item(region, item, source, destination, weights, memory.of_thread(thread));
+      });
+    }
+    if (staged()) store_staged(RealView(target), RealView(written));
+  }
+
+  std::string description() const override {
+    if (regions_.empty()) return "nothing to compute";
+    const Tile& tile = regions_.front().tile;
+    const auto& kernel = *blocks_.front().kernels[kMaxCorrelationVectors];
+    return std::to_string(kernel.rows) + " channels x " +
+           std::to_string(kernel.vectors * kernels_.lanes) + " pixels in registers, tiles of " +
+           std::to_string(tile.size[0]) + "x" + std::to_string(tile.size[1]) + "x" +
+           std::to_string(tile.size[2]) + ", " + std::to_string(regions_.size()) +
+           (regions_.size() == 1 ? " region" : " regions");
+  }
+
+ private:
+  /// Destination channels of a group that a microkernel computes together.
+  struct Block {
+    std::int64_t first;
+    std::int64_t channels;  ///< real ones; the rest of the rows have zero weights
+    int rows;
+    std::int64_t packed_first;  ///< rows of the blocks before, padding included
+    KernelsByVectors<T> kernels;
+  };
+
+  struct Region {
+    Tile tile;
+    Flattening flattening = Flattening::rows;
+    std::vector<std::int64_t> offsets;  ///< of every (source channel, tap)
+    std::int64_t depth = 0;
+    std::int64_t weights = 0;   ///< where its class begins in the packed weights
+    bool packs_weights = false;  ///< first of its class
+    bool adds = false;
+    std::int64_t channel_shares = 1;
+    std::int64_t items = 0;
+  };
+
+  struct ThreadMemory {
+    T* packed;
+    T* sums;
+  };
+
+  struct Workspace {
+    T* weights;
+    T* bias;
+    float* staging;
+    T* packed;
+    T* sums;
+    std::int64_t packed_stride;
+    std::int64_t sums_stride;
+
+    ThreadMemory of_thread(int thread) const {
+      return {packed + thread * packed_stride, sums + thread * sums_stride};
+    }
+  };
+
+  struct Destination {
+    RealView view;
+    const T* bias;
+  };
+
+  std::int64_t max_rows() const {
+    int rows = 1;
+    for (const auto& kernel : kernels_.correlation) rows = std::max(rows, kernel.rows);
+    return rows;
+  }
+
+  /// Full blocks first; what is left in powers of two, except that one padded row is cheaper than
+  /// two smaller blocks.
+  void choose_blocks() {
+    std::int64_t first = 0;
+    std::int64_t rows = max_rows();
+    while (first < destination_channels_) {
+      const std::int64_t left = destination_channels_ - first;
+      while (rows > 1 && left < rows - (rows > 2 ? 1 : 0)) rows /= 2;
+      const std::int64_t channels = std::min(rows, left);
+      blocks_.push_back({first, channels, static_cast<int>(rows), padded_rows_,
+                         kernels_of_rows(kernels_, static_cast<int>(rows))});
+      padded_rows_ += rows;
+      first += channels;
+    }
+  }
+
+  void make_runs() {
+    for (std::size_t a = 0; a < 3; ++a) {
+      const Axis& axis = problem_.axes[a];
+      if (problem_.pass == Pass::forward) {
+        runs_[a].push_back(forward_run(axis, problem_.flip));
+      } else {
+        runs_[a] =
+            backward_runs(axis, problem_.padding_mode, problem_.flip, !problem_.accumulate);
+      }
+    }
+  }
+
+  void make_regions() {
+    regions_.reserve(runs_[0].size() * runs_[1].size() * runs_[2].size());
+    // Regions that add come after all that write.
+    for (const bool adds : {false, true}) {
+      for (const AxisRun& d : runs_[0]) {
+        for (const AxisRun& h : runs_[1]) {
+          for (const AxisRun& w : runs_[2]) {
+            if ((d.adds || h.adds || w.adds) == adds) add_region({&d, &h, &w}, adds);
+          }
+        }
+      }
+    }
+  }
+
+  void add_region(const std::array<const AxisRun*, 3>& runs, bool adds) {
+    Region region{.tile = Tile(runs), .offsets = {}, .adds = adds};
+    region.depth = source_channels_ * region.tile.tap_count();
+    choose_tile(region);
+    const std::vector<std::int64_t> taps = region.tile.tap_offsets();
+    region.offsets.reserve(static_cast<std::size_t>(region.depth));
+    for (std::int64_t c = 0; c < source_channels_; ++c) {
+      for (const std::int64_t tap : taps) {
+        region.offsets.push_back(c * region.tile.channel_size() + tap);
+      }
+    }
+    const auto same_taps = std::find_if(regions_.begin(), regions_.end(), [&](const Region& other) {
+      for (std::size_t a = 0; a < 3; ++a) {
+        if (other.tile.runs[a]->kernel_first != runs[a]->kernel_first ||
+            other.tile.runs[a]->tap_count() != runs[a]->tap_count()) {
+          return false;
+        }
+      }
+      return true;
+    });
+    if (same_taps != regions_.end()) {
+      region.weights = same_taps->weights;
+    } else {
+      region.packs_weights = true;
+      region.weights = packed_weight_count_;
+      packed_weight_count_ += problem_.g * padded_rows_ * region.depth;
+    }
+    packed_size_ = std::max(packed_size_, packed_elements(region.tile));
+    sums_pitch_ = std::max(sums_pitch_, round_up_to_vector(flat_length(region)));
+    regions_.push_back(std::move(region));
+  }
+
+  /// Groups whose tiles are packed together: channels-last rows hold all groups side by side.
+  std::int64_t groups_per_item() const {
+    constexpr std::int64_t kChannelsPerCacheLine = 16;
+    const std::int64_t channels = std::max(source_channels_, destination_channels_);
+    const std::int64_t groups = std::clamp<std::int64_t>(kChannelsPerCacheLine / std::max<std::int64_t>(1, channels), 1, problem_.g);
+    const std::int64_t enough = problem_.n * problem_.g / (kItemsPerThread * threads_);
+    return threads_ == 1 ? groups : std::clamp<std::int64_t>(groups, 1, std::max<std::int64_t>(1, enough));
+  }
+
+  std::int64_t group_blocks() const { return ceil_divide(problem_.g, groups_per_item()); }
+
+  std::int64_t packed_elements(const Tile& tile) const {
+    return groups_per_item() * source_channels_ * tile.channel_size();
+  }
+
+  /// The packed tile takes half of the second-level cache; then tiles are halved and channels
+  /// shared out until every thread has several items.
+  void choose_tile(Region& region) const {
+    Tile& tile = region.tile;
+    const auto budget = static_cast<std::int64_t>(second_level_cache_bytes() / 2 / sizeof(T));
+    const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
+    while (packed_elements(tile) > budget && tile.halve(least_width)) {
+    }
+    const std::int64_t wanted = threads_ == 1 ? 1 : kItemsPerThread * threads_;
+    const std::int64_t images = problem_.n * group_blocks();
+    while (images * tile.tile_count() < wanted && product(tile.size) > 4 * least_width &&
+           tile.halve(least_width)) {
+    }
+    const std::int64_t shared = images * tile.tile_count();
+    region.channel_shares = std::clamp<std::int64_t>(
+        ceil_divide(wanted, std::max<std::int64_t>(1, shared)), 1,
+        static_cast<std::int64_t>(blocks_.size()));
+    region.items = shared * region.channel_shares;
+    choose_flattening(region);
+  }
+
+  void choose_flattening(Region& region) const {
+    double least = 0.0;
+    for (const Flattening flattening : {Flattening::rows, Flattening::slices, Flattening::tile}) {
+      const auto [count, length] = flat_runs(region.tile.size, region.tile.pitch, flattening);
+      // Half a vector stands for the cost of starting a flat run.
+      const double cost = static_cast<double>(count) *
+                          (0.5 + static_cast<double>(ceil_divide(length, kernels_.lanes)));
+      if (flattening == Flattening::rows || cost < least) {
+        least = cost;
+        region.flattening = flattening;
+      }
+    }
+  }
+
+  struct FlatRuns {
+    std::int64_t count;
+    std::int64_t length;
+  };
+
+  static FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattening) {
+    switch (flattening) {
+      case Flattening::rows:
+        return {size[0] * size[1], size[2]};
+      case Flattening::slices:
+        return {size[0], (size[1] - 1) * pitch[2] + size[2]};
+      case Flattening::tile:
+        return {1, ((size[0] - 1) * pitch[1] + size[1] - 1) * pitch[2] + size[2]};
+    }
+    return {};
+  }
+
+  std::int64_t flat_length(const Region& region) const {
+    return flat_runs(region.tile.size, region.tile.pitch, region.flattening).length;
+  }
+
+  std::int64_t round_up_to_vector(std::int64_t count) const {
+    return ceil_divide(count, kernels_.lanes) * kernels_.lanes;
+  }
+
+  /// Halves whose gradient is put together from several regions are added up in float32.
+  bool staged() const {
+    return is_half(problem_.result_type()) && !regions_.empty() && regions_.back().adds;
+  }
+
+  Workspace lay_out(Arena& arena) const {
+    Workspace memory{};
+    memory.weights = arena.take<T>(static_cast<std::size_t>(packed_weight_count_));
+    memory.bias = arena.take<T>(
+        problem_.has_bias ? static_cast<std::size_t>(problem_.g * destination_channels_) : 0);
+    const std::int64_t staged_count =
+        staged() ? problem_.n * problem_.c * problem_.axes[0].input * problem_.axes[1].input *
+                       problem_.axes[2].input
+                 : 0;
+    memory.staging = arena.take<float>(static_cast<std::size_t>(staged_count));
+    // The last flat run of the last plane is read in whole vectors.
+    const std::size_t slack = static_cast<std::size_t>(kernels_.lanes);
+    const std::size_t packed =
+        round_up((static_cast<std::size_t>(packed_size_) + slack) * sizeof(T), kAlignment);
+    const std::size_t sums = round_up(
+        static_cast<std::size_t>(max_rows() * sums_pitch_) * sizeof(T), kAlignment);
+    memory.packed_stride = static_cast<std::int64_t>(packed / sizeof(T));
+    memory.sums_stride = static_cast<std::int64_t>(sums / sizeof(T));
+    const auto threads = static_cast<std::size_t>(threads_);
+    memory.packed = arena.take<T>(threads * packed / sizeof(T));
+    memory.sums = arena.take<T>(threads * sums / sizeof(T));
+    return memory;
+  }
+
+  const T* read_bias(const Arguments& arguments, T* bias) const {
+    if (!problem_.has_bias) return nullptr;
+    TensorView view;
+    view.data = const_cast<void*>(arguments.bias);
+    view.type = problem_.result_type();
+    view.strides[1] = arguments.bias_stride;
+    const RealView real(view);
+    const auto load = kernels_.load_row[static_cast<int>(real.type())];
+    const std::int64_t channels = problem_.g * destination_channels_;
+    for (std::int64_t c = 0; c < parts_; ++c) {
+      load(bias + c, parts_, real.at(real.channel_offset(c)), real.stride(1), channels / parts_);
+    }
+    return bias;
+  }
+
+  void compute_item(const Region& region, std::int64_t item, const RealView& source,
+                    const Destination& destination, const T* weights,
+                    const ThreadMemory& memory) const {
+    const Tile& tile = region.tile;
+    const auto block_count = static_cast<std::int64_t>(blocks_.size());
+    const std::int64_t share = item % region.channel_shares;
+    item /= region.channel_shares;
+    const Extent origin = tile.origin(item % tile.tile_count());
+    item /= tile.tile_count();
+    const std::int64_t first_group = item % group_blocks() * groups_per_item();
+    const std::int64_t groups = std::min(groups_per_item(), problem_.g - first_group);
+    const std::int64_t n = item / group_blocks();
+    if (region.depth > 0) {
+      pack_source(tile, source_padding(), origin, source, n, first_group * source_channels_,
+                  groups * source_channels_,
+                  kernels_.load_row[static_cast<int>(source.type())], memory.packed);
+    }
+    const std::int64_t first_block = share * block_count / region.channel_shares;
+    const std::int64_t end_block = (share + 1) * block_count / region.channel_shares;
+    for (std::int64_t group = first_group; group < first_group + groups; ++group) {
+      const T* packed =
+          memory.packed + (group - first_group) * source_channels_ * tile.channel_size();
+      for (std::int64_t b = first_block; b < end_block; ++b) {
+        const Block& block = blocks_[static_cast<std::size_t>(b)];
+        compute_block(region, block, n, group, origin, packed,
+                      weights + (group * padded_rows_ + block.packed_first) * region.depth,
+                      destination, memory.sums);
+      }
+    }
+  }
+
+  SourcePadding source_padding() const {
+    SourcePadding padding{};
+    const bool forward = problem_.pass == Pass::forward;
+    for (std::size_t a = 0; a < 3; ++a) {
+      padding.sizes[a] = forward ? problem_.axes[a].input : problem_.axes[a].output;
+    }
+    padding.mode = forward ? problem_.padding_mode : PaddingMode::zeros;
+    if (padding.mode == PaddingMode::constant) {
+      padding.value = {problem_.padding_value.real(), problem_.padding_value.imag()};
+      padding.integer = problem_.padding_integer;
+    }
+    return padding;
+  }
+
+  void compute_block(const Region& region, const Block& block, std::int64_t n, std::int64_t group,
+                     const Extent& origin, const T* packed, const T* weights,
+                     const Destination& destination, T* sums) const {
+    const Tile& tile = region.tile;
+    const Extent size = tile.size_at(origin);
+    const auto [count, length] = flat_runs(size, tile.pitch, region.flattening);
+    for (std::int64_t run = 0; run < count; ++run) {
+      // Position of the run's first element, as (depth, height) within the tile.
+      const bool by_rows = region.flattening == Flattening::rows;
+      const std::int64_t jd = by_rows ? run / size[1] : run;
+      const std::int64_t jh = by_rows ? run % size[1] : 0;
+      compute_run(block, region, packed + (jd * tile.pitch[1] + jh) * tile.pitch[2], length,
+                  weights, sums);
+      const std::int64_t end_d = region.flattening == Flattening::tile ? size[0] : jd + 1;
+      const std::int64_t end_h = by_rows ? jh + 1 : size[1];
+      for (std::int64_t m = 0; m < block.channels; ++m) {
+        for (std::int64_t d = jd; d < end_d; ++d) {
+          for (std::int64_t h = jh; h < end_h; ++h) {
+            const T* row = sums + m * sums_pitch_ +
+                           ((d - jd) * tile.pitch[1] + (h - jh)) * tile.pitch[2];
+            store_row(region, n, group * destination_channels_ + block.first + m,
+                      {origin[0] + d, origin[1] + h, origin[2]}, size[2], row, destination);
+          }
+        }
+      }
+    }
+  }
+
+  void compute_run(const Block& block, const Region& region, const T* packed, std::int64_t length,
+                   const T* weights, T* sums) const {
+    const std::int64_t lanes = kernels_.lanes;
+    const int widest = block.kernels[kMaxCorrelationVectors]->vectors;
+    std::int64_t left = ceil_divide(length, lanes);
+    std::int64_t at = 0;
+    while (left > 0) {
+      // Two halves keep more accumulators busy than a full tile and a sliver.
+      const std::int64_t wanted = left > widest && left < 2 * widest ? (left + 1) / 2 : left;
+      const auto slot = static_cast<std::size_t>(
+          std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
+      const CorrelationKernel<T>& kernel = *block.kernels[slot];
+      kernel.run(weights, packed + at, region.offsets.data(), region.depth, sums + at,
+                 sums_pitch_);
+      at += kernel.vectors * lanes;
+      left -= kernel.vectors;
+    }
+  }
+
+  void store_row(const Region& region, std::int64_t n, std::int64_t channel, const Extent& j,
+                 std::int64_t count, const T* row, const Destination& destination) const {
+    const RealView& view = destination.view;
+    const auto& runs = region.tile.runs;
+    const std::int64_t offset = n * view.stride(0) + view.channel_offset(channel) +
+                                runs[0]->destination(j[0]) * view.stride(2) +
+                                runs[1]->destination(j[1]) * view.stride(3) +
+                                runs[2]->destination(j[2]) * view.stride(4);
+    const Epilogue<T> epilogue{destination.bias == nullptr ? T(0) : destination.bias[channel],
+                               problem_.activation, problem_.accumulate || region.adds};
+    const auto store = kernels_.store_row[static_cast<int>(view.type())];
+    const std::int64_t step = runs[2]->destination_step;
+    if (step != 0 || count == 1) {
+      store(view.at(offset), step * view.stride(4), row, count, epilogue);
+    } else {
+      for (std::int64_t i = 0; i < count; ++i) store(view.at(offset), 1, row + i, 1, epilogue);
+    }
+  }
+
+  void store_staged(const RealView& staging, const RealView& written) const {
+    if constexpr (std::is_same_v<T, float>) {
+      const Epilogue<float> epilogue{0.0f, Activation::none, problem_.accumulate};
+      const auto store = kernels_.store_row[static_cast<int>(written.type())];
+      const std::int64_t height = problem_.axes[1].input;
+      const std::int64_t rows = problem_.axes[0].input * height;
+      parallel_for(problem_.n * problem_.c, threads_, [&](std::int64_t image, int) {
+        for (std::int64_t row = 0; row < rows; ++row) {
+          const auto offset = [&](const RealView& view) {
+            return image / problem_.c * view.stride(0) + image % problem_.c * view.stride(1) +
+                   row / height * view.stride(2) + row % height * view.stride(3);
+          };
+          store(written.at(offset(written)), written.stride(4),
+                reinterpret_cast<const float*>(staging.at(offset(staging))),
+                problem_.axes[2].input, epilogue);
+        }
+      });
+    }
+  }
+
+  Problem problem_;
+  const TypedKernels<T>& kernels_;
+  int threads_;
+  std::int64_t parts_;
+  std::int64_t source_channels_ = 0;       ///< of one group, in the real view
+  std::int64_t destination_channels_ = 0;  ///< likewise
+  std::vector<Block> blocks_;
+  std::int64_t padded_rows_ = 0;
+  std::array<std::vector<AxisRun>, 3> runs_;
+  std::vector<Region> regions_;
+  std::int64_t packed_weight_count_ = 0;
+  std::int64_t packed_size_ = 0;
+  std::int64_t sums_pitch_ = 0;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan(const Problem& problem,
+                                                                   int threads) {
+  return std::make_unique<CorrelationPlan<T>>(problem, threads);
+}
+
+template std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan<float>(const Problem&,
+                                                                                   int);
+template std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan<double>(const Problem&,
+                                                                                    int);
+template std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan<std::int32_t>(
+    const Problem&, int);
+template std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan<std::int64_t>(
+    const Problem&, int);
+
+}  // namespace fastconv::direct

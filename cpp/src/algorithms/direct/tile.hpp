@@ -1,0 +1,71 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "algorithms/direct/geometry.hpp"
+#include "algorithms/direct/real_view.hpp"
+#include "kernels/kernel_table.hpp"
+
+namespace fastconv::direct {
+
+using Extent = std::array<std::int64_t, 3>;
+
+inline std::int64_t product(const Extent& extent) { return extent[0] * extent[1] * extent[2]; }
+
+inline std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+/// A box of positions, one run along each axis, and the padded planes that hold its source.
+///
+/// A channel of the packed source is `planes` planes (one for each combination of residues), each
+/// [pitch_d][pitch_h][pitch_w] positions; every tap of every position of the tile lies at a fixed
+/// offset from the position's own index, so a plane can be read as one flat row.
+struct Tile {
+  std::array<const AxisRun*, 3> runs;
+  Extent counts;   ///< positions of the whole box
+  Extent size;     ///< positions of one tile; the last along an axis may have fewer
+  Extent pitch;    ///< size + reach
+  Extent tiles;    ///< tiles along each axis
+  std::int64_t planes = 1;
+  std::int64_t plane_size = 0;
+
+  explicit Tile(const std::array<const AxisRun*, 3>& axis_runs);
+
+  /// Halves the tile along the axis where that repeats the fewest source elements; false if it
+  /// cannot be halved without leaving fewer than `least_width` positions in a row.
+  bool halve(std::int64_t least_width);
+
+  std::int64_t tile_count() const { return product(tiles); }
+  std::int64_t channel_size() const { return planes * plane_size; }
+  std::int64_t tap_count() const {
+    return runs[0]->tap_count() * runs[1]->tap_count() * runs[2]->tap_count();
+  }
+  /// First position of a tile, and how many it has.
+  Extent origin(std::int64_t index) const;
+  Extent size_at(const Extent& origin) const;
+
+  /// Offsets of all taps from a position's own index, in the order of the packed weights.
+  std::vector<std::int64_t> tap_offsets() const;
+
+ private:
+  void update();
+};
+
+/// What stands outside the source.
+struct SourcePadding {
+  Extent sizes;      ///< of the source, spatially
+  PaddingMode mode;  ///< zeros where the source is a gradient
+  std::array<double, 2> value{0.0, 0.0};  ///< real and imaginary
+  std::int64_t integer = 0;
+};
+
+/// Copies the source of one tile, channels [first, first + count), into packed planes, converting
+/// to T. Channels are those of the real view. Reads each source row while it is in cache: channel
+/// by channel, or for channels-last memory row by row.
+template <class T>
+void pack_source(const Tile& tile, const SourcePadding& padding, const Extent& origin,
+                 const RealView& source, std::int64_t n, std::int64_t first, std::int64_t count,
+                 LoadRowFunction<T> load_row, T* packed);
+
+}  // namespace fastconv::direct

@@ -1,0 +1,147 @@
+/// Compiled once for each instruction set (cmake/isa.cmake). Exports one constant table and holds
+/// no dynamic initialiser, and nothing of the standard library that has code: whatever leaked out
+/// of here under a shared name could replace baseline code with instructions that an older
+/// processor lacks.
+#include "kernels/kernel_table.hpp"
+#include "simd/vec.hpp"
+
+namespace fastconv::FASTCONV_ISA_NAMESPACE {
+namespace {
+
+template <class T>
+inline constexpr bool kIsFloating = T(0.5) != T(0);
+
+/// a + b, modulo 2^n for integers.
+template <class T>
+inline T wrapping_add(T a, T b) {
+  using Element = typename Arithmetic<T>::Type;
+  return static_cast<T>(static_cast<Element>(a) + static_cast<Element>(b));
+}
+
+#include "kernels/activation.inl"
+#include "kernels/correlation.inl"
+#include "kernels/rows.inl"
+#include "kernels/weight_gradient.inl"
+
+/// An entry for a tile that the instruction set has no registers for would be slower than none:
+/// it is left out of the table.
+template <class Kernel, int kCapacity>
+struct KernelArray {
+  Kernel entries[kCapacity] = {};
+  int count = 0;
+};
+
+template <class T>
+constexpr auto make_correlation_kernels() {
+  KernelArray<CorrelationKernel<T>, 32> kernels;
+#define FASTCONV_CORRELATION(registers, rows, vectors) \
+  if constexpr (registers <= kRegisters)               \
+    kernels.entries[kernels.count++] = {rows, vectors, correlation_tile<T, rows, vectors>};
+#define FASTCONV_OUTER_PRODUCT(registers, rows, vectors)
+#define FASTCONV_DOT_PRODUCT(registers, rows)
+#include "kernels/kernels.def"
+#undef FASTCONV_CORRELATION
+#undef FASTCONV_OUTER_PRODUCT
+#undef FASTCONV_DOT_PRODUCT
+  return kernels;
+}
+
+template <class T>
+constexpr auto make_outer_product_kernels() {
+  KernelArray<OuterProductKernel<T>, 16> kernels;
+#define FASTCONV_CORRELATION(registers, rows, vectors)
+#define FASTCONV_OUTER_PRODUCT(registers, rows, vectors) \
+  if constexpr (registers <= kRegisters)                 \
+    kernels.entries[kernels.count++] = {rows, vectors, outer_product_tile<T, rows, vectors>};
+#define FASTCONV_DOT_PRODUCT(registers, rows)
+#include "kernels/kernels.def"
+#undef FASTCONV_CORRELATION
+#undef FASTCONV_OUTER_PRODUCT
+#undef FASTCONV_DOT_PRODUCT
+  return kernels;
+}
+
+template <class T>
+constexpr auto make_dot_product_kernels() {
+  KernelArray<DotProductKernel<T>, 8> kernels;
+#define FASTCONV_CORRELATION(registers, rows, vectors)
+#define FASTCONV_OUTER_PRODUCT(registers, rows, vectors)
+#define FASTCONV_DOT_PRODUCT(registers, rows) \
+  if constexpr (registers <= kRegisters)      \
+    kernels.entries[kernels.count++] = {rows, dot_product_tile<T, rows>};
+#include "kernels/kernels.def"
+#undef FASTCONV_CORRELATION
+#undef FASTCONV_OUTER_PRODUCT
+#undef FASTCONV_DOT_PRODUCT
+  return kernels;
+}
+
+template <class T>
+constexpr auto kCorrelation = make_correlation_kernels<T>();
+template <class T>
+constexpr auto kOuterProduct = make_outer_product_kernels<T>();
+template <class T>
+constexpr auto kDotProduct = make_dot_product_kernels<T>();
+
+template <class T>
+constexpr void set_rows(TypedKernels<T>& kernels, DataType type, LoadRowFunction<T> load,
+                        StoreRowFunction<T> store) {
+  kernels.load_row[static_cast<int>(type)] = load;
+  kernels.store_row[static_cast<int>(type)] = store;
+}
+
+template <class T>
+constexpr TypedKernels<T> make_typed_kernels() {
+  TypedKernels<T> kernels{};
+  kernels.lanes = Vec<T>::kLanes;
+  kernels.correlation = {kCorrelation<T>.entries, kCorrelation<T>.count};
+  kernels.outer_product = {kOuterProduct<T>.entries, kOuterProduct<T>.count};
+  kernels.dot_product = {kDotProduct<T>.entries, kDotProduct<T>.count};
+  return kernels;
+}
+
+constexpr KernelTable make_kernel_table(const char* isa) {
+  KernelTable table{isa, make_typed_kernels<float>(), make_typed_kernels<double>(),
+                    make_typed_kernels<std::int32_t>(), make_typed_kernels<std::int64_t>()};
+  set_rows<float>(table.float32, DataType::float32, load_row<float, float>,
+                  store_row<float, float>);
+  set_rows<float>(table.float32, DataType::float16, load_row<float, Float16>,
+                  store_row<float, Float16>);
+  set_rows<float>(table.float32, DataType::bfloat16, load_row<float, BFloat16>,
+                  store_row<float, BFloat16>);
+  set_rows<double>(table.float64, DataType::float64, load_row<double, double>,
+                   store_row<double, double>);
+  set_rows<std::int32_t>(table.int32, DataType::int8, load_row<std::int32_t, std::int8_t>,
+                         nullptr);
+  set_rows<std::int32_t>(table.int32, DataType::uint8, load_row<std::int32_t, std::uint8_t>,
+                         nullptr);
+  set_rows<std::int32_t>(table.int32, DataType::int32, load_row<std::int32_t, std::int32_t>,
+                         store_row<std::int32_t, std::int32_t>);
+  set_rows<std::int64_t>(table.int64, DataType::int8, load_row<std::int64_t, std::int8_t>,
+                         nullptr);
+  set_rows<std::int64_t>(table.int64, DataType::uint8, load_row<std::int64_t, std::uint8_t>,
+                         nullptr);
+  set_rows<std::int64_t>(table.int64, DataType::int16, load_row<std::int64_t, std::int16_t>,
+                         nullptr);
+  set_rows<std::int64_t>(table.int64, DataType::uint16, load_row<std::int64_t, std::uint16_t>,
+                         nullptr);
+  set_rows<std::int64_t>(table.int64, DataType::int32, load_row<std::int64_t, std::int32_t>,
+                         nullptr);
+  set_rows<std::int64_t>(table.int64, DataType::uint32, load_row<std::int64_t, std::uint32_t>,
+                         nullptr);
+  set_rows<std::int64_t>(table.int64, DataType::int64, load_row<std::int64_t, std::int64_t>,
+                         store_row<std::int64_t, std::int64_t>);
+  set_rows<std::int64_t>(table.int64, DataType::uint64, load_row<std::int64_t, std::uint64_t>,
+                         nullptr);
+  return table;
+}
+
+}  // namespace
+
+#define FASTCONV_QUOTE_VALUE(name) #name
+#define FASTCONV_QUOTE(name) FASTCONV_QUOTE_VALUE(name)
+
+extern const KernelTable kernel_table;
+constinit const KernelTable kernel_table = make_kernel_table(FASTCONV_QUOTE(FASTCONV_ISA_NAMESPACE));
+
+}  // namespace fastconv::FASTCONV_ISA_NAMESPACE

@@ -1,0 +1,133 @@
+#pragma once
+
+#include <cstdint>
+
+#include "fastconv/data_type.hpp"
+#include "fastconv/problem.hpp"
+
+/// What one instruction set offers to the algorithms: microkernels with their tile sizes beside
+/// them, and the rows that carry data in and out of tiles. Kernels know nothing of threads,
+/// allocation or Python.
+namespace fastconv {
+
+/// out[m][pixel] = sum_r weights[r * rows + m] * source[offsets[r] + pixel]
+/// for `rows` output channels m and `vectors` vectors of pixels. `out` rows lie `out_pitch` apart.
+/// Reads and writes whole vectors.
+template <class T>
+using CorrelationFunction = void (*)(const T* weights, const T* source,
+                                     const std::int64_t* offsets, std::int64_t depth, T* out,
+                                     std::int64_t out_pitch);
+
+template <class T>
+struct CorrelationKernel {
+  int rows;     ///< output channels
+  int vectors;  ///< vectors of pixels
+  CorrelationFunction<T> run;
+};
+
+/// Rows of pixels that a weight-gradient kernel reduces over.
+template <class T>
+struct PixelRows {
+  std::int64_t rows;
+  std::int64_t pixels;        ///< in each row
+  const T* source;            ///< packed input, at the first pixel
+  std::int64_t source_pitch;  ///< from row to row
+  const T* gradient;          ///< packed output gradient, at the first pixel
+  std::int64_t gradient_pitch;
+};
+
+/// sums[m][lane] += sum_pixels source[offsets[m] + pixel] * gradient[pixel][lane]
+/// for `rows` (channel, tap) pairs m and `vectors` vectors of output channels, `sums` rows
+/// `sums_pitch` apart. The gradient is packed pixel by pixel, `vectors` whole vectors each.
+template <class T>
+using OuterProductFunction = void (*)(const PixelRows<T>& pixels, const std::int64_t* offsets,
+                                      T* sums, std::int64_t sums_pitch);
+
+template <class T>
+struct OuterProductKernel {
+  int rows;     ///< (channel, tap) pairs
+  int vectors;  ///< vectors of output channels
+  OuterProductFunction<T> run;
+};
+
+/// sums[m * sums_pitch] += sum_pixels source[offsets[m] + pixel] * gradient[pixel]
+/// for `rows` (channel, tap) pairs m and one output channel, with vectors along the pixels: for
+/// problems with too few output channels to fill a vector.
+template <class T>
+using DotProductFunction = void (*)(const PixelRows<T>& pixels, const std::int64_t* offsets,
+                                    T* sums, std::int64_t sums_pitch);
+
+template <class T>
+struct DotProductKernel {
+  int rows;
+  DotProductFunction<T> run;
+};
+
+/// to[i * to_stride] = from[i * from_stride], converted. Strides count elements.
+template <class T>
+using LoadRowFunction = void (*)(T* to, std::int64_t to_stride, const void* from,
+                                 std::int64_t from_stride, std::int64_t count);
+
+/// What happens to a sum on its way into the result.
+template <class T>
+struct Epilogue {
+  T bias;
+  Activation activation;
+  bool accumulate;
+};
+
+/// to[i * to_stride] = activation(sums[i] + bias + to[i * to_stride] if accumulating), converted.
+template <class T>
+using StoreRowFunction = void (*)(void* to, std::int64_t to_stride, const T* sums,
+                                  std::int64_t count, const Epilogue<T>& epilogue);
+
+template <class Kernel>
+struct KernelSpan {
+  const Kernel* first;
+  int count;
+  const Kernel* begin() const { return first; }
+  const Kernel* end() const { return first + count; }
+};
+
+template <class T>
+struct TypedKernels {
+  int lanes;  ///< elements of one vector
+  KernelSpan<CorrelationKernel<T>> correlation;
+  KernelSpan<OuterProductKernel<T>> outer_product;
+  KernelSpan<DotProductKernel<T>> dot_product;
+  LoadRowFunction<T> load_row[kDataTypeCount];    ///< by storage type; null where T is not its
+  StoreRowFunction<T> store_row[kDataTypeCount];  ///< compute type
+};
+
+struct KernelTable {
+  const char* isa;
+  TypedKernels<float> float32;
+  TypedKernels<double> float64;
+  TypedKernels<std::int32_t> int32;
+  TypedKernels<std::int64_t> int64;
+
+  template <class T>
+  const TypedKernels<T>& typed() const {
+    if constexpr (sizeof(T) == 4) {
+      if constexpr (T(0.5) != T(0)) {
+        return float32;
+      } else {
+        return int32;
+      }
+    } else {
+      if constexpr (T(0.5) != T(0)) {
+        return float64;
+      } else {
+        return int64;
+      }
+    }
+  }
+};
+
+/// Widest correlation tile and most rows that any instruction set has; sizes scratch on stacks.
+inline constexpr int kMaxCorrelationVectors = 8;
+
+/// The kernels of the active instruction set.
+const KernelTable& active_kernels();
+
+}  // namespace fastconv

@@ -1,0 +1,41 @@
+#include "fastconv/plan.hpp"
+
+#include "algorithms/algorithm.hpp"
+#include "fastconv/threads.hpp"
+#include "runtime/aligned_buffer.hpp"
+
+namespace fastconv {
+
+Plan::Plan(const Problem& problem, const PlanOptions& options)
+    : problem_(problem), threads_(options.threads > 0 ? options.threads : num_threads()) {
+  const Algorithm& algorithm = select(problem, options, threads_);
+  algorithm_ = algorithm.name;
+  implementation_ = algorithm.make_plan(problem, threads_);
+}
+
+Plan::Plan(Plan&&) noexcept = default;
+Plan& Plan::operator=(Plan&&) noexcept = default;
+Plan::~Plan() = default;
+
+std::size_t Plan::workspace_bytes() const { return implementation_->workspace_bytes(); }
+
+std::size_t Plan::packed_weight_bytes() const { return implementation_->packed_weight_bytes(); }
+
+void Plan::pack_weights(const TensorView& weight, void* packed) const noexcept {
+  implementation_->pack_weights(weight, packed);
+}
+
+void Plan::execute(const Arguments& arguments, void* workspace,
+                   const void* packed_weights) const noexcept {
+  implementation_->execute(arguments, workspace, packed_weights);
+}
+
+std::string Plan::description() const { return implementation_->description(); }
+
+void execute(const Problem& problem, const Arguments& arguments, const PlanOptions& options) {
+  const Plan plan(problem, options);
+  const ThreadScratch workspace(plan.workspace_bytes());
+  plan.execute(arguments, workspace.data());
+}
+
+}  // namespace fastconv

@@ -1,0 +1,126 @@
+/// Which kernels this machine can run, and which it does run.
+#include <unistd.h>
+
+#include <cstdlib>
+#include <string>
+
+#include "fastconv/cpu.hpp"
+#include "fastconv/error.hpp"
+#include "kernels/kernel_table.hpp"
+
+namespace fastconv {
+
+#define FASTCONV_DECLARE_ISA(isa)         \
+  namespace isa {                         \
+  extern const KernelTable kernel_table;  \
+  }
+#if defined(FASTCONV_HAVE_AVX512)
+FASTCONV_DECLARE_ISA(avx512)
+#endif
+#if defined(FASTCONV_HAVE_AVX2)
+FASTCONV_DECLARE_ISA(avx2)
+#endif
+#if defined(FASTCONV_HAVE_SSE2)
+FASTCONV_DECLARE_ISA(sse2)
+#endif
+#if defined(FASTCONV_HAVE_NEON)
+FASTCONV_DECLARE_ISA(neon)
+#endif
+FASTCONV_DECLARE_ISA(generic)
+#undef FASTCONV_DECLARE_ISA
+
+namespace {
+
+struct IsaEntry {
+  const KernelTable* table;
+  bool (*supported)();
+};
+
+bool always() { return true; }
+
+// The compiler's built-in checks ask the operating system (XGETBV) as well as the processor.
+#if defined(FASTCONV_HAVE_AVX512)
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("fma");
+}
+#endif
+#if defined(FASTCONV_HAVE_AVX2)
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+#endif
+
+/// Best first.
+constexpr IsaEntry kEntries[] = {
+#if defined(FASTCONV_HAVE_AVX512)
+    {&avx512::kernel_table, has_avx512},
+#endif
+#if defined(FASTCONV_HAVE_AVX2)
+    {&avx2::kernel_table, has_avx2},
+#endif
+#if defined(FASTCONV_HAVE_SSE2)
+    {&sse2::kernel_table, always},
+#endif
+#if defined(FASTCONV_HAVE_NEON)
+    {&neon::kernel_table, always},
+#endif
+    {&generic::kernel_table, always},
+};
+
+std::string joined(const std::vector<const char*>& names) {
+  std::string text;
+  for (const char* name : names) text += (text.empty() ? "" : ", ") + std::string(name);
+  return text;
+}
+
+const KernelTable& choose_kernels() {
+  const char* forced = std::getenv("FASTCONV_FORCE_ISA");
+  if (forced == nullptr || *forced == '\0') {
+    for (const IsaEntry& entry : kEntries) {
+      if (entry.supported()) return *entry.table;
+    }
+  }
+  for (const IsaEntry& entry : kEntries) {
+    if (std::string(entry.table->isa) != forced) continue;
+    if (entry.supported()) return *entry.table;
+    throw UnsupportedError("FASTCONV_FORCE_ISA: got '" + std::string(forced) +
+                           "', which this machine cannot run; it can run " +
+                           joined(supported_isas()));
+  }
+  throw ValueError("FASTCONV_FORCE_ISA: got '" + std::string(forced) + "', needs one of " +
+                   joined(compiled_isas()));
+}
+
+}  // namespace
+
+const KernelTable& active_kernels() {
+  static const KernelTable& table = choose_kernels();
+  return table;
+}
+
+const char* active_isa() { return active_kernels().isa; }
+
+std::vector<const char*> compiled_isas() {
+  std::vector<const char*> names;
+  for (const IsaEntry& entry : kEntries) names.push_back(entry.table->isa);
+  return names;
+}
+
+std::vector<const char*> supported_isas() {
+  std::vector<const char*> names;
+  for (const IsaEntry& entry : kEntries) {
+    if (entry.supported()) names.push_back(entry.table->isa);
+  }
+  return names;
+}
+
+std::size_t second_level_cache_bytes() {
+  static const std::size_t bytes = [] {
+    constexpr long kGuess = 512 * 1024;
+    const long reported = sysconf(_SC_LEVEL2_CACHE_SIZE);
+    return static_cast<std::size_t>(reported > 0 ? reported : kGuess);
+  }();
+  return bytes;
+}
+
+}  // namespace fastconv

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include "simd/vec_generic.hpp"
+
+namespace fastconv::avx2 {
+
+inline constexpr int kRegisters = 16;
+
+template <class T>
+struct Vec : ExtensionVec<T, 32> {
+  Vec() = default;
+  Vec(ExtensionVec<T, 32> base) : ExtensionVec<T, 32>(base) {}
+};
+
+template <>
+struct Vec<float> {
+  static constexpr int kLanes = 8;
+  __m256 value;
+
+  static Vec zero() { return {_mm256_setzero_ps()}; }
+  static Vec broadcast(float scalar) { return {_mm256_set1_ps(scalar)}; }
+  static Vec load(const float* from) { return {_mm256_loadu_ps(from)}; }
+  static Vec load_partial(const float* from, std::int64_t count) {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
+    return {_mm256_maskload_ps(from, mask)};
+  }
+  void store(float* to) const { _mm256_storeu_ps(to, value); }
+  static Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.value, b.value, c.value)}; }
+  float reduce_add() const {
+    const __m128 four =
+        _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps(value, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+  }
+};
+
+template <>
+struct Vec<double> {
+  static constexpr int kLanes = 4;
+  __m256d value;
+
+  static Vec zero() { return {_mm256_setzero_pd()}; }
+  static Vec broadcast(double scalar) { return {_mm256_set1_pd(scalar)}; }
+  static Vec load(const double* from) { return {_mm256_loadu_pd(from)}; }
+  static Vec load_partial(const double* from, std::int64_t count) {
+    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
+    const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), lane);
+    return {_mm256_maskload_pd(from, mask)};
+  }
+  void store(double* to) const { _mm256_storeu_pd(to, value); }
+  static Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_pd(a.value, b.value, c.value)}; }
+  double reduce_add() const {
+    const __m128d two =
+        _mm_add_pd(_mm256_castpd256_pd128(value), _mm256_extractf128_pd(value, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+  }
+};
+
+}  // namespace fastconv::avx2

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+
+/// Vectors from the compiler's own vector types: every element type at any width. They are the
+/// whole of the generic instruction set, and the integers of all the others, whose
+/// multiplications the compiler spells better than a table of intrinsics would.
+namespace fastconv::FASTCONV_ISA_NAMESPACE {
+
+/// Integers wrap around, which is defined for unsigned types alone.
+template <class T>
+struct Arithmetic {
+  using Type = T;
+};
+template <>
+struct Arithmetic<std::int32_t> {
+  using Type = std::uint32_t;
+};
+template <>
+struct Arithmetic<std::int64_t> {
+  using Type = std::uint64_t;
+};
+
+template <class T, int kBytes>
+struct ExtensionVec {
+  using Element = typename Arithmetic<T>::Type;
+  typedef Element Native __attribute__((vector_size(kBytes)));
+  typedef Element Unaligned
+      __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
+  static constexpr int kLanes = kBytes / int{sizeof(T)};
+
+  Native value;
+
+  static ExtensionVec zero() { return {Native{}}; }
+  static ExtensionVec broadcast(T scalar) { return {static_cast<Element>(scalar) - Native{}}; }
+  static ExtensionVec load(const T* from) {
+    return {*reinterpret_cast<const Unaligned*>(from)};
+  }
+  static ExtensionVec load_partial(const T* from, std::int64_t count) {
+    ExtensionVec result = zero();
+    for (std::int64_t i = 0; i < count; ++i) result.value[i] = static_cast<Element>(from[i]);
+    return result;
+  }
+  void store(T* to) const { *reinterpret_cast<Unaligned*>(to) = value; }
+  /// a * b + c
+  static ExtensionVec fma(ExtensionVec a, ExtensionVec b, ExtensionVec c) {
+    return {a.value * b.value + c.value};
+  }
+  T reduce_add() const {
+    Element sum = 0;
+    for (int i = 0; i < kLanes; ++i) sum += value[i];
+    return static_cast<T>(sum);
+  }
+};
+
+}  // namespace fastconv::FASTCONV_ISA_NAMESPACE

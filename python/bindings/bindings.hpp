@@ -1,0 +1,12 @@
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fastconv::python {
+
+void register_errors(pybind11::module_& module);
+void register_convolution(pybind11::module_& module);
+void register_plan(pybind11::module_& module);
+void register_configuration(pybind11::module_& module);
+
+}  // namespace fastconv::python

@@ -1,0 +1,491 @@
+"""Convolution, transposed convolution and their gradients as functions of arrays.
+
+Each function hands its arguments to the compiled core in its own order; the core checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import SupportsIndex
+
+import numpy as np
+
+from fastconv import _core
+from fastconv._docstrings import documented
+from fastconv._typing import (
+    Activation,
+    Array,
+    ArrayLike,
+    Padding,
+    PaddingMode,
+    PaddingValue,
+    Precision,
+    Sizes,
+)
+from fastconv.grad import INPUT_GRADIENTS, WEIGHT_GRADIENTS
+
+
+@documented("conv", 1)
+def conv1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
+    groups: SupportsIndex = 1,
+    *,
+    layout: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: PaddingValue = 0,
+    flip: bool = False,
+    activation: Activation | None = None,
+    accumulate: bool = False,
+    algorithm: str = "auto",
+    precision: Precision = "default",
+    threads: SupportsIndex | None = None,
+    out: Array | None = None,
+) -> Array:
+    return _core.convolve(
+        1,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        layout,
+        padding_mode,
+        padding_value,
+        flip,
+        activation,
+        accumulate,
+        algorithm,
+        precision,
+        threads,
+        out,
+    )
+
+
+@documented("conv", 2)
+def conv2d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
+    groups: SupportsIndex = 1,
+    *,
+    layout: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: PaddingValue = 0,
+    flip: bool = False,
+    activation: Activation | None = None,
+    accumulate: bool = False,
+    algorithm: str = "auto",
+    precision: Precision = "default",
+    threads: SupportsIndex | None = None,
+    out: Array | None = None,
+) -> Array:
+    return _core.convolve(
+        2,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        layout,
+        padding_mode,
+        padding_value,
+        flip,
+        activation,
+        accumulate,
+        algorithm,
+        precision,
+        threads,
+        out,
+    )
+
+
+@documented("conv", 3)
+def conv3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
+    groups: SupportsIndex = 1,
+    *,
+    layout: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: PaddingValue = 0,
+    flip: bool = False,
+    activation: Activation | None = None,
+    accumulate: bool = False,
+    algorithm: str = "auto",
+    precision: Precision = "default",
+    threads: SupportsIndex | None = None,
+    out: Array | None = None,
+) -> Array:
+    return _core.convolve(
+        3,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        layout,
+        padding_mode,
+        padding_value,
+        flip,
+        activation,
+        accumulate,
+        algorithm,
+        precision,
+        threads,
+        out,
+    )
+
+
+@documented("conv_transpose", 1)
+def conv_transpose1d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    output_padding: Sizes = 0,
+    groups: SupportsIndex = 1,
+    dilation: Sizes = 1,
+    *,
+    layout: str | None = None,
+    flip: bool = False,
+    activation: Activation | None = None,
+    accumulate: bool = False,
+    algorithm: str = "auto",
+    precision: Precision = "default",
+    threads: SupportsIndex | None = None,
+    out: Array | None = None,
+) -> Array:
+    return _core.convolve_transpose(
+        1,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        layout,
+        flip,
+        activation,
+        accumulate,
+        algorithm,
+        precision,
+        threads,
+        out,
+    )
+
+
+@documented("conv_transpose", 2)
+def conv_transpose2d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    output_padding: Sizes = 0,
+    groups: SupportsIndex = 1,
+    dilation: Sizes = 1,
+    *,
+    layout: str | None = None,
+    flip: bool = False,
+    activation: Activation | None = None,
+    accumulate: bool = False,
+    algorithm: str = "auto",
+    precision: Precision = "default",
+    threads: SupportsIndex | None = None,
+    out: Array | None = None,
+) -> Array:
+    return _core.convolve_transpose(
+        2,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        layout,
+        flip,
+        activation,
+        accumulate,
+        algorithm,
+        precision,
+        threads,
+        out,
+    )
+
+
+@documented("conv_transpose", 3)
+def conv_transpose3d(
+    input: ArrayLike,
+    weight: ArrayLike,
+    bias: ArrayLike | None = None,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    output_padding: Sizes = 0,
+    groups: SupportsIndex = 1,
+    dilation: Sizes = 1,
+    *,
+    layout: str | None = None,
+    flip: bool = False,
+    activation: Activation | None = None,
+    accumulate: bool = False,
+    algorithm: str = "auto",
+    precision: Precision = "default",
+    threads: SupportsIndex | None = None,
+    out: Array | None = None,
+) -> Array:
+    return _core.convolve_transpose(
+        3,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
+        layout,
+        flip,
+        activation,
+        accumulate,
+        algorithm,
+        precision,
+        threads,
+        out,
+    )
+
+
+Gradients = tuple[Array | None, Array | None, Array | None]
+
+
+def _backward(
+    rank: int,
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    stride: Sizes,
+    padding: Padding,
+    dilation: Sizes,
+    groups: SupportsIndex,
+    output_mask: Sequence[bool],
+    layout: str | None,
+    padding_mode: PaddingMode,
+    padding_value: PaddingValue,
+    flip: bool,
+    algorithm: str,
+    precision: Precision,
+    threads: SupportsIndex | None,
+) -> Gradients:
+    """Compute the gradients that the mask asks for, in the common dtype of the three arrays."""
+    if len(output_mask) != 3:
+        raise ValueError(f"output_mask: got {output_mask!r}, needs three of True and False")
+    arrays = [np.asarray(array) for array in (grad_output, input, weight)]
+    if len({array.dtype for array in arrays}) > 1 and not all(
+        array.dtype.kind in "biu" for array in arrays
+    ):
+        common = np.result_type(*arrays)
+        arrays = [array.astype(common, copy=False) for array in arrays]
+    gradient, x, w = arrays
+    options = (stride, padding, dilation, groups)
+    keywords = {
+        "layout": layout,
+        "padding_mode": padding_mode,
+        "padding_value": padding_value,
+        "flip": flip,
+        "algorithm": algorithm,
+        "precision": precision,
+        "threads": threads,
+    }
+    want_input, want_weight, want_bias = output_mask
+    grad_input = grad_weight = grad_bias = None
+    if want_input:
+        grad_input = INPUT_GRADIENTS[rank](x.shape, w, gradient, *options, **keywords)
+    if want_weight:
+        grad_weight = WEIGHT_GRADIENTS[rank](x, w.shape, gradient, *options, **keywords)
+    if want_bias:
+        grad_bias = _core.bias_gradient(rank, gradient, layout, threads)
+    return grad_input, grad_weight, grad_bias
+
+
+@documented("backward", 1)
+def conv1d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
+    groups: SupportsIndex = 1,
+    *,
+    output_mask: Sequence[bool] = (True, True, True),
+    layout: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: PaddingValue = 0,
+    flip: bool = False,
+    algorithm: str = "auto",
+    precision: Precision = "default",
+    threads: SupportsIndex | None = None,
+) -> Gradients:
+    return _backward(
+        1,
+        grad_output,
+        input,
+        weight,
+        stride,
+        padding,
+        dilation,
+        groups,
+        output_mask,
+        layout,
+        padding_mode,
+        padding_value,
+        flip,
+        algorithm,
+        precision,
+        threads,
+    )
+
+
+@documented("backward", 2)
+def conv2d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
+    groups: SupportsIndex = 1,
+    *,
+    output_mask: Sequence[bool] = (True, True, True),
+    layout: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: PaddingValue = 0,
+    flip: bool = False,
+    algorithm: str = "auto",
+    precision: Precision = "default",
+    threads: SupportsIndex | None = None,
+) -> Gradients:
+    return _backward(
+        2,
+        grad_output,
+        input,
+        weight,
+        stride,
+        padding,
+        dilation,
+        groups,
+        output_mask,
+        layout,
+        padding_mode,
+        padding_value,
+        flip,
+        algorithm,
+        precision,
+        threads,
+    )
+
+
+@documented("backward", 3)
+def conv3d_backward(
+    grad_output: ArrayLike,
+    input: ArrayLike,
+    weight: ArrayLike,
+    stride: Sizes = 1,
+    padding: Padding = 0,
+    dilation: Sizes = 1,
+    groups: SupportsIndex = 1,
+    *,
+    output_mask: Sequence[bool] = (True, True, True),
+    layout: str | None = None,
+    padding_mode: PaddingMode = "zeros",
+    padding_value: PaddingValue = 0,
+    flip: bool = False,
+    algorithm: str = "auto",
+    precision: Precision = "default",
+    threads: SupportsIndex | None = None,
+) -> Gradients:
+    return _backward(
+        3,
+        grad_output,
+        input,
+        weight,
+        stride,
+        padding,
+        dilation,
+        groups,
+        output_mask,
+        layout,
+        padding_mode,
+        padding_value,
+        flip,
+        algorithm,
+        precision,
+        threads,
+    )
+
+
+def corr2d(X: ArrayLike, K: ArrayLike) -> Array:
+    """Cross-correlate a matrix with a kernel, as textbooks introduce it.
+
+    Parameters
+    ----------
+    X : array_like, shape (H, W)
+    K : array_like, shape (h, w)
+
+    Returns
+    -------
+    ndarray, shape (H - h + 1, W - w + 1)
+        ``Y[i, j] = sum(X[i : i + h, j : j + w] * K)``. Dtypes follow `conv2d`.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not a matrix, or the kernel is larger than the matrix.
+    TypeError
+        If one of them has no numbers.
+
+    Notes
+    -----
+    Zhang, Lipton, Li and Smola, "Dive into Deep Learning", section 7.2.
+
+    Examples
+    --------
+    >>> import numpy as np, fastconv
+    >>> X = np.arange(9.0).reshape(3, 3)
+    >>> fastconv.corr2d(X, [[0.0, 1.0], [2.0, 3.0]])
+    array([[19., 25.],
+           [37., 43.]])
+    """
+    matrices = []
+    for name, value in (("X", X), ("K", K)):
+        try:
+            matrix = np.asarray(value)
+        except ValueError as error:
+            raise TypeError(f"{name}: got rows of different lengths, needs a matrix") from error
+        if matrix.ndim != 2:
+            raise ValueError(f"{name}: got shape {matrix.shape}, needs a matrix, two axes")
+        matrices.append(matrix[None])
+    result: Array = conv2d(matrices[0], matrices[1][None])[0]
+    return result
