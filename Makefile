@@ -9,6 +9,8 @@ SHELL := /bin/bash
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
 VENV := .venv
+# Further arguments for CMake's configuration.
+CONFIGURE_FLAGS ?=
 
 # CMake and Ninja come from the virtual environment: a distribution's are often too old.
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
@@ -76,7 +78,7 @@ googletest:
 
 .PHONY: test-cpp
 test-cpp: $(VENV)/build-tools googletest ## Build and run the C++ tests
-	cmake --preset dev
+	cmake --preset dev $(CONFIGURE_FLAGS)
 	cmake --build --preset dev
 	ctest --preset dev --parallel $(JOBS)
 
@@ -86,7 +88,7 @@ test-python: $(VENV)/installed-test ## Run the Python tests and the examples in 
 
 .PHONY: asan
 asan: $(VENV)/build-tools googletest ## Run the C++ tests under AddressSanitizer and UBSan
-	cmake --preset asan-ubsan
+	cmake --preset asan-ubsan $(CONFIGURE_FLAGS)
 	cmake --build --preset asan-ubsan
 	ctest --preset asan-ubsan --parallel $(JOBS)
 
@@ -96,7 +98,7 @@ neon: $(VENV)/build-tools ## Cross-compile for 64-bit ARM and run the C++ tests 
 	$(call debian_package,command -v qemu-aarch64,qemu-user,exit 1)
 	$(call debian_package,test -d /usr/src/googletest,googletest,\
 	    echo "CMake fetches GoogleTest instead.")
-	cmake --preset aarch64-linux
+	cmake --preset aarch64-linux $(CONFIGURE_FLAGS)
 	cmake --build --preset aarch64-linux
 	ctest --preset aarch64-linux --parallel $(JOBS)
 
@@ -107,7 +109,7 @@ google-benchmark:
 
 .PHONY: build-bench
 build-bench: $(VENV)/build-tools google-benchmark
-	cmake --preset bench
+	cmake --preset bench $(CONFIGURE_FLAGS)
 	cmake --build --preset bench
 
 .PHONY: bench
@@ -132,7 +134,7 @@ lint: $(VENV)/installed-dev $(VENV)/installed-test ## Check style and types, cha
 
 .PHONY: tidy
 tidy: $(VENV)/installed-dev googletest ## Run clang-tidy over the library and the tests (slow)
-	cmake --preset dev
+	cmake --preset dev $(CONFIGURE_FLAGS)
 	find cpp/src -name '*.cpp' -print0 | xargs -0 -n 1 -P $(JOBS) \
 	    $(VENV)/bin/clang-tidy -p build/dev --quiet
 

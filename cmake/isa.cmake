@@ -12,8 +12,8 @@ endif()
 
 set(isa_flags_generic "")
 set(isa_flags_sse2 -msse2)
-set(isa_flags_avx2 -mavx2 -mfma -mf16c)
-set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+set(isa_flags_avx2 -mavx2 -mfma)
+set(isa_flags_avx512 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma
                      -mprefer-vector-width=512)
 set(isa_flags_neon "")
 

@@ -7,8 +7,9 @@ namespace fastconv::python {
 namespace {
 
 bool is_bool(py::handle value) {
-  return PyBool_Check(value.ptr()) != 0 ||
-         std::string_view(Py_TYPE(value.ptr())->tp_name) == "numpy.bool";
+  if (PyBool_Check(value.ptr()) != 0) return true;
+  const std::string_view type = Py_TYPE(value.ptr())->tp_name;
+  return type == "numpy.bool" || type == "numpy.bool_";  // of NumPy 2 and 1
 }
 
 bool is_sequence(py::handle value) {
@@ -138,9 +139,11 @@ std::string shown(py::handle value) {
 std::string shown(const std::vector<std::int64_t>& shape) {
   std::string text = "(";
   for (std::size_t i = 0; i < shape.size(); ++i) {
-    text += (i == 0 ? "" : ", ") + std::to_string(shape[i]);
+    if (i > 0) text += ", ";
+    text += std::to_string(shape[i]);
   }
-  return text + (shape.size() == 1 ? ",)" : ")");
+  text += shape.size() == 1 ? ",)" : ")";
+  return text;
 }
 
 std::int64_t to_integer(py::handle value, const char* argument) {
@@ -252,12 +255,11 @@ void read_options(int rank, const OptionArguments& arguments, CallOptions& optio
 
 void read_padding_value(CallOptions& options, DataType input_type) {
   const py::object& value = options.padding_value;
-  const bool constant = options.description.padding_mode == PaddingMode::constant;
   if (PyLong_CheckExact(value.ptr()) != 0 && PyObject_IsTrue(value.ptr()) == 0) return;
   if (is_bool(value) || PyNumber_Check(value.ptr()) == 0) {
     throw TypeError("padding_value: got " + shown(value) + ", needs a number");
   }
-  if (!constant) {
+  if (options.description.padding_mode != PaddingMode::constant) {
     if (PyObject_IsTrue(value.ptr()) == 0) return;
     throw ValueError("padding_value: got " + shown(value) + " with padding_mode '" +
                      name_of(options.description.padding_mode) +

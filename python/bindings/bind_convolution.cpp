@@ -11,6 +11,15 @@ auto runner(const CallOptions& options) {
   };
 }
 
+/// Refuses a batch of gradients for one item, and the reverse.
+void check_same_batching(const char* name, int axes, const char* other, std::size_t other_axes) {
+  if (static_cast<std::size_t>(axes) != other_axes) {
+    throw ValueError(std::string(name) + ": got " + std::to_string(axes) + " axes with " + other +
+                     " of " + std::to_string(other_axes) + ", needs as many: both with a batch or " +
+                     "both without");
+  }
+}
+
 py::array convolve(int rank, py::handle input, py::handle weight, py::handle bias,
                    py::handle stride, py::handle padding, py::handle dilation, py::handle groups,
                    py::handle layout, py::handle padding_mode, py::handle padding_value,
@@ -52,11 +61,9 @@ py::array convolve_transpose(int rank, py::handle input, py::handle weight, py::
                 accumulate, algorithm, precision, threads},
                options);
   ProblemDescription& description = options.description;
-  if (description.padding_rule == PaddingRule::valid) {
-    description.padding_rule = PaddingRule::amounts;
-  } else if (description.padding_rule != PaddingRule::amounts) {
+  if (description.padding_rule != PaddingRule::amounts) {
     throw ValueError("padding: got " + shown(padding) +
-                     " for a transposed convolution, needs integers, pairs or 'valid'");
+                     " for a transposed convolution, needs integers or pairs");
   }
   const auto extra = to_spatial(output_padding, rank, 0, "output_padding");
   ArrayArgument x = to_array(input, "input");
@@ -134,6 +141,7 @@ py::array input_gradient(int rank, py::handle input_size, py::handle weight,
   ArrayArgument g = to_array(grad_output, "grad_output");
   const DataType type = promote({&w, &g});
   const ImageShape shape = to_image_shape(size, rank, options.layout, "input_size");
+  check_same_batching("grad_output", g.rank(), "input_size", size.size());
   set_input_shape(options, shape);
   set_weight_shape(options, w.shape(), "weight");
   set_types(options, Pass::backward_input, type, w.type, g.type);
@@ -161,6 +169,7 @@ py::array weight_gradient(int rank, py::handle input, py::handle weight_size,
   ArrayArgument g = to_array(grad_output, "grad_output");
   const DataType type = promote({&x, &g});
   const ImageShape shape = to_image_shape(x.shape(), rank, options.layout, "input");
+  check_same_batching("grad_output", g.rank(), "input", x.shape().size());
   set_input_shape(options, shape);
   set_weight_shape(options, size, "weight_size");
   set_types(options, Pass::backward_weight, x.type, type, g.type);

@@ -21,7 +21,11 @@ void set_weight_shape(CallOptions& options, const std::vector<std::int64_t>& sha
     throw ValueError(std::string(name) + ": got shape " + shown(shape) + " with " +
                      std::to_string(shape.size()) + (shape.size() == 1 ? " axis" : " axes") +
                      ", needs " + std::to_string(rank + 2) +
-                     " (output channels, input channels / groups, kernel)");
+                     " (output channels, input channels / groups, kernel)" +
+                     (shape.size() >= 3 && shape.size() <= 5
+                          ? "; the functions of conv" + std::to_string(shape.size() - 2) +
+                                "d take such a weight"
+                          : ""));
   }
   description.k = shape[0];
   description.c_per_group = shape[1];

@@ -41,7 +41,7 @@ padding_mode : str, default "zeros"
     What stands in the padding: ``"zeros"``, ``"constant"`` (`padding_value`), ``"reflect"``,
     ``"symmetric"``, ``"replicate"`` or ``"circular"``, as in `numpy.pad`.
 padding_value : number, default 0
-    For ``padding_mode="constant"``.
+    For ``padding_mode="constant"`` alone.
 """
 
 _FLIP = """\

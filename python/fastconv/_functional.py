@@ -299,7 +299,9 @@ def _backward(
     threads: SupportsIndex | None,
 ) -> Gradients:
     """Compute the gradients that the mask asks for, in the common dtype of the three arrays."""
-    if len(output_mask) != 3:
+    if not isinstance(output_mask, Sequence) or isinstance(output_mask, str):
+        raise TypeError(f"output_mask: got {output_mask!r}, needs three of True and False")
+    if len(output_mask) != 3 or not all(isinstance(flag, (bool, np.bool_)) for flag in output_mask):
         raise ValueError(f"output_mask: got {output_mask!r}, needs three of True and False")
     arrays = [np.asarray(array) for array in (grad_output, input, weight)]
     if len({array.dtype for array in arrays}) > 1 and not all(
@@ -487,5 +489,9 @@ def corr2d(X: ArrayLike, K: ArrayLike) -> Array:
         if matrix.ndim != 2:
             raise ValueError(f"{name}: got shape {matrix.shape}, needs a matrix, two axes")
         matrices.append(matrix[None])
+    if any(k > n for k, n in zip(matrices[1].shape, matrices[0].shape, strict=True)):
+        raise ValueError(
+            f"K: got shape {matrices[1].shape[1:]}, needs at most X's {matrices[0].shape[1:]}"
+        )
     result: Array = conv2d(matrices[0], matrices[1][None])[0]
     return result

@@ -155,7 +155,8 @@ class ConvPlan:
     """A convolution prepared for one input shape; made by `fastconv.plan`.
 
     Calling it computes the forward pass. It is immutable and may be used from several threads at
-    once. Weights are copied: later changes to the array do not reach the plan.
+    once. Weights and bias are copied: later changes to the arrays do not reach the
+    plan.
 
     Attributes
     ----------
@@ -328,7 +329,7 @@ def plan(
         weight_shape: Any = weight_or_shape
         dtype = np.float32 if dtype is None else dtype
     else:
-        weight = np.asarray(weight_or_shape)
+        weight = np.array(weight_or_shape)  # a copy: the plan keeps it
         weight_shape = weight.shape
         dtype = weight.dtype if dtype is None else dtype
     shared = (
@@ -348,7 +349,7 @@ def plan(
     if isinstance(passes, str) or not passes:
         raise ValueError(f"passes: got {passes!r}, needs a sequence of {PASSES}")
     if bias is not None:
-        bias = np.asarray(bias)
+        bias = np.array(bias)
         if bias.dtype != options.dtype and bias.dtype.kind not in "biu":
             bias = bias.astype(options.dtype, casting="safe")
     planned = {}

@@ -63,11 +63,14 @@ def test_views_of_the_planned_shape(rng):
     np.testing.assert_allclose(plan(x), fastconv.conv2d(x.copy(), w), rtol=1e-4, atol=1e-5)
 
 
-def test_a_plan_keeps_the_weight_that_it_was_given(rng):
-    x, w = random_array(rng, (1, 2, 9), np.float64), random_array(rng, (3, 2, 3), np.float64)
-    expected = fastconv.conv1d(x, w)
-    plan = fastconv.plan(w.copy(), x.shape, dtype="float64")
-    del w
+@pytest.mark.parametrize("algorithm", fastconv.algorithms())
+@pytest.mark.parametrize("dtype", [np.float32, np.complex64, np.int16])
+def test_later_changes_of_the_weight_do_not_reach_a_plan(rng, dtype, algorithm):
+    x, w = random_array(rng, (1, 2, 9), dtype), random_array(rng, (3, 2, 3), dtype)
+    bias = random_array(rng, (3,), dtype)
+    expected = fastconv.conv1d(x, w, bias, algorithm=algorithm)
+    plan = fastconv.plan(w, x.shape, bias=bias, algorithm=algorithm)
+    w[...], bias[...] = 0, 0
     np.testing.assert_array_equal(plan(x), expected)
 
 

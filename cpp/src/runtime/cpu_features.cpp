@@ -67,6 +67,9 @@ constexpr IsaEntry kEntries[] = {
     {&generic::kernel_table, always},
 };
 
+/// All that there are, built or not.
+constexpr const char* kNames[] = {"avx512", "avx2", "sse2", "neon", "generic"};
+
 std::string joined(const std::vector<const char*>& names) {
   std::string text;
   for (const char* name : names) text += (text.empty() ? "" : ", ") + std::string(name);
@@ -86,6 +89,12 @@ const KernelTable& choose_kernels() {
     throw UnsupportedError("FASTCONV_FORCE_ISA: got '" + std::string(forced) +
                            "', which this machine cannot run; it can run " +
                            joined(supported_isas()));
+  }
+  for (const char* name : kNames) {
+    if (std::string(name) == forced) {
+      throw UnsupportedError("FASTCONV_FORCE_ISA: got '" + std::string(forced) +
+                             "', which this build lacks; it has " + joined(compiled_isas()));
+    }
   }
   throw ValueError("FASTCONV_FORCE_ISA: got '" + std::string(forced) + "', needs one of " +
                    joined(compiled_isas()));
