@@ -5,6 +5,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
+# Several targets install into the same environment; CMake and CTest run their own jobs.
+.NOTPARALLEL:
 
 PYTHON ?= python3
 JOBS ?= $(shell nproc)
@@ -16,7 +18,7 @@ CONFIGURE_FLAGS ?=
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export CMAKE_BUILD_PARALLEL_LEVEL := $(JOBS)
 
-package_sources := $(shell find cpp/include cpp/src python cmake -type f -not -name '*.pyc')
+package_sources := $(shell find cpp python cmake -type f -not -name '*.pyc')
 package_sources += CMakeLists.txt pyproject.toml README.md LICENSE
 
 # The tools are in .venv already, so a build reuses its object files from one run to the next.

@@ -52,7 +52,7 @@ void reduce(const TensorView& grad_output, const RealView& result, int threads) 
   const RealView gradient(grad_output);
   const auto& kernels = active_kernels().typed<T>();
   const auto load = kernels.load_row[static_cast<int>(gradient.type())];
-  const auto store = kernels.store_row[static_cast<int>(result.type())];
+  const auto store = kernels.store_block[static_cast<int>(result.type())];
   const std::int64_t channels = grad_output.sizes[1] * gradient.parts();
   const std::int64_t blocks = (channels + kChannelBlock - 1) / kChannelBlock;
   const int team = grad_output.element_count() < (1 << 16) ? 1 : threads;
@@ -62,9 +62,9 @@ void reduce(const TensorView& grad_output, const RealView& result, int threads) 
     Sum sums[kChannelBlock] = {};
     add_channels<T, Sum>(gradient, grad_output.sizes, first, count, load, sums);
     for (std::int64_t c = 0; c < count; ++c) {
-      const auto value = static_cast<T>(sums[c]);
-      store(result.at(result.channel_offset(first + c)), 1, &value, 1,
-            {T(0), Activation::none, false});
+      auto value = static_cast<T>(sums[c]);
+      store(result.at(result.channel_offset(first + c)), 1, 1, &value, 1, {1, 1},
+            {nullptr, 0, Activation::none, false});
     }
   });
 }

@@ -83,11 +83,16 @@ constexpr auto kOuterProduct = make_outer_product_kernels<T>();
 template <class T>
 constexpr auto kDotProduct = make_dot_product_kernels<T>();
 
-template <class T>
-constexpr void set_rows(TypedKernels<T>& kernels, DataType type, LoadRowFunction<T> load,
-                        StoreRowFunction<T> store) {
-  kernels.load_row[static_cast<int>(type)] = load;
-  kernels.store_row[static_cast<int>(type)] = store;
+template <class T, class Storage>
+constexpr void add_operand_type(TypedKernels<T>& kernels, DataType type) {
+  kernels.load_row[static_cast<int>(type)] = load_row<T, Storage>;
+  kernels.load_block[static_cast<int>(type)] = load_block<T, Storage>;
+}
+
+template <class T, class Storage>
+constexpr void add_result_type(TypedKernels<T>& kernels, DataType type) {
+  add_operand_type<T, Storage>(kernels, type);
+  kernels.store_block[static_cast<int>(type)] = store_block<T, Storage>;
 }
 
 template <class T>
@@ -103,36 +108,21 @@ constexpr TypedKernels<T> make_typed_kernels() {
 constexpr KernelTable make_kernel_table(const char* isa) {
   KernelTable table{isa, make_typed_kernels<float>(), make_typed_kernels<double>(),
                     make_typed_kernels<std::int32_t>(), make_typed_kernels<std::int64_t>()};
-  set_rows<float>(table.float32, DataType::float32, load_row<float, float>,
-                  store_row<float, float>);
-  set_rows<float>(table.float32, DataType::float16, load_row<float, Float16>,
-                  store_row<float, Float16>);
-  set_rows<float>(table.float32, DataType::bfloat16, load_row<float, BFloat16>,
-                  store_row<float, BFloat16>);
-  set_rows<double>(table.float64, DataType::float64, load_row<double, double>,
-                   store_row<double, double>);
-  set_rows<std::int32_t>(table.int32, DataType::int8, load_row<std::int32_t, std::int8_t>,
-                         nullptr);
-  set_rows<std::int32_t>(table.int32, DataType::uint8, load_row<std::int32_t, std::uint8_t>,
-                         nullptr);
-  set_rows<std::int32_t>(table.int32, DataType::int32, load_row<std::int32_t, std::int32_t>,
-                         store_row<std::int32_t, std::int32_t>);
-  set_rows<std::int64_t>(table.int64, DataType::int8, load_row<std::int64_t, std::int8_t>,
-                         nullptr);
-  set_rows<std::int64_t>(table.int64, DataType::uint8, load_row<std::int64_t, std::uint8_t>,
-                         nullptr);
-  set_rows<std::int64_t>(table.int64, DataType::int16, load_row<std::int64_t, std::int16_t>,
-                         nullptr);
-  set_rows<std::int64_t>(table.int64, DataType::uint16, load_row<std::int64_t, std::uint16_t>,
-                         nullptr);
-  set_rows<std::int64_t>(table.int64, DataType::int32, load_row<std::int64_t, std::int32_t>,
-                         nullptr);
-  set_rows<std::int64_t>(table.int64, DataType::uint32, load_row<std::int64_t, std::uint32_t>,
-                         nullptr);
-  set_rows<std::int64_t>(table.int64, DataType::int64, load_row<std::int64_t, std::int64_t>,
-                         store_row<std::int64_t, std::int64_t>);
-  set_rows<std::int64_t>(table.int64, DataType::uint64, load_row<std::int64_t, std::uint64_t>,
-                         nullptr);
+  add_result_type<float, float>(table.float32, DataType::float32);
+  add_result_type<float, Float16>(table.float32, DataType::float16);
+  add_result_type<float, BFloat16>(table.float32, DataType::bfloat16);
+  add_result_type<double, double>(table.float64, DataType::float64);
+  add_operand_type<std::int32_t, std::int8_t>(table.int32, DataType::int8);
+  add_operand_type<std::int32_t, std::uint8_t>(table.int32, DataType::uint8);
+  add_result_type<std::int32_t, std::int32_t>(table.int32, DataType::int32);
+  add_operand_type<std::int64_t, std::int8_t>(table.int64, DataType::int8);
+  add_operand_type<std::int64_t, std::uint8_t>(table.int64, DataType::uint8);
+  add_operand_type<std::int64_t, std::int16_t>(table.int64, DataType::int16);
+  add_operand_type<std::int64_t, std::uint16_t>(table.int64, DataType::uint16);
+  add_operand_type<std::int64_t, std::int32_t>(table.int64, DataType::int32);
+  add_operand_type<std::int64_t, std::uint32_t>(table.int64, DataType::uint32);
+  add_result_type<std::int64_t, std::int64_t>(table.int64, DataType::int64);
+  add_operand_type<std::int64_t, std::uint64_t>(table.int64, DataType::uint64);
   return table;
 }
 

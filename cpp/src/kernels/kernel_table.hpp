@@ -68,18 +68,35 @@ template <class T>
 using LoadRowFunction = void (*)(T* to, std::int64_t to_stride, const void* from,
                                  std::int64_t from_stride, std::int64_t count);
 
+/// A block of `rows` rows of `count` elements. Pitches lead from row to row and strides from
+/// element to element, in elements of their array.
+struct BlockShape {
+  std::int64_t rows;
+  std::int64_t count;
+};
+
+/// to[r * to_pitch + i] = from[r * from_pitch + i * from_stride], converted. The rows may be the
+/// channels of channels-last memory: then the block is transposed while it is read.
+template <class T>
+using LoadBlockFunction = void (*)(T* to, std::int64_t to_pitch, const void* from,
+                                   std::int64_t from_pitch, std::int64_t from_stride,
+                                   BlockShape shape);
+
 /// What happens to a sum on its way into the result.
 template <class T>
 struct Epilogue {
-  T bias;
+  const T* bias;           ///< of the first row, or null
+  std::int64_t bias_step;  ///< 1 where every row is a channel, 0 where all are of one
   Activation activation;
   bool accumulate;
 };
 
-/// to[i * to_stride] = activation(sums[i] + bias + to[i * to_stride] if accumulating), converted.
+/// to[r * to_pitch + i * to_stride] = activation(sums[r * sums_pitch + i] + bias of the row
+/// + to[r * to_pitch + i * to_stride] if accumulating), converted. Uses `sums` as scratch memory.
 template <class T>
-using StoreRowFunction = void (*)(void* to, std::int64_t to_stride, const T* sums,
-                                  std::int64_t count, const Epilogue<T>& epilogue);
+using StoreBlockFunction = void (*)(void* to, std::int64_t to_pitch, std::int64_t to_stride,
+                                    T* sums, std::int64_t sums_pitch, BlockShape shape,
+                                    const Epilogue<T>& epilogue);
 
 template <class Kernel>
 struct KernelSpan {
@@ -95,8 +112,10 @@ struct TypedKernels {
   KernelSpan<CorrelationKernel<T>> correlation;
   KernelSpan<OuterProductKernel<T>> outer_product;
   KernelSpan<DotProductKernel<T>> dot_product;
-  LoadRowFunction<T> load_row[kDataTypeCount];    ///< by storage type; null where T is not its
-  StoreRowFunction<T> store_row[kDataTypeCount];  ///< compute type
+  // By storage type; null where T is not its compute type, and for types no result has.
+  LoadRowFunction<T> load_row[kDataTypeCount];
+  LoadBlockFunction<T> load_block[kDataTypeCount];
+  StoreBlockFunction<T> store_block[kDataTypeCount];
 };
 
 struct KernelTable {

@@ -75,35 +75,82 @@ void load_row(T* to, std::int64_t to_stride, const void* from, std::int64_t from
   }
 }
 
+/// Transposing reads whole cache lines before it leaves them: kTransposeWidth pixels of all
+/// channels at a time.
 template <class T, class Storage>
-void store_row(void* to, std::int64_t to_stride, const T* sums, std::int64_t count,
-               const Epilogue<T>& epilogue) {
-  auto* result = static_cast<Storage*>(to);
-  const T bias = epilogue.bias;
-  if (to_stride == 1 && !epilogue.accumulate && epilogue.activation == Activation::none) {
-    for (std::int64_t i = 0; i < count; ++i) {
-      result[i] = ToStorage<Storage>::convert(wrapping_add(sums[i], bias));
+void load_block(T* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
+                std::int64_t from_stride, BlockShape shape) {
+  const auto* source = static_cast<const Storage*>(from);
+  constexpr std::int64_t kTransposeWidth = 16;
+  if (from_pitch == 1 && from_stride != 1) {
+    for (std::int64_t first = 0; first < shape.count; first += kTransposeWidth) {
+      const std::int64_t left = shape.count - first;
+      const std::int64_t width = left < kTransposeWidth ? left : kTransposeWidth;
+      for (std::int64_t r = 0; r < shape.rows; ++r) {
+        load_row<T, Storage>(to + r * to_pitch + first, 1, source + r + first * from_stride,
+                             from_stride, width);
+      }
     }
     return;
   }
-  constexpr std::int64_t kChunk = 256;
-  T values[kChunk];
-  for (std::int64_t first = 0; first < count; first += kChunk) {
-    const std::int64_t size = count - first < kChunk ? count - first : kChunk;
-    Storage* chunk = result + first * to_stride;
-    for (std::int64_t i = 0; i < size; ++i) values[i] = wrapping_add(sums[first + i], bias);
+  for (std::int64_t r = 0; r < shape.rows; ++r) {
+    load_row<T, Storage>(to + r * to_pitch, 1, source + r * from_pitch, from_stride, shape.count);
+  }
+}
+
+template <class T, class Storage>
+void store_elements(Storage* to, std::int64_t to_stride, const T* sums, std::int64_t count) {
+  if (to_stride == 1) {
+    for (std::int64_t i = 0; i < count; ++i) to[i] = ToStorage<Storage>::convert(sums[i]);
+  } else {
+    for (std::int64_t i = 0; i < count; ++i) to[i * to_stride] = ToStorage<Storage>::convert(sums[i]);
+  }
+}
+
+/// kRows channels side by side in memory, pixel by pixel.
+template <class T, class Storage, int kRows>
+void store_channels(Storage* to, std::int64_t to_stride, const T* sums, std::int64_t sums_pitch,
+                    std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) {
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+      to[i * to_stride + r] = ToStorage<Storage>::convert(sums[r * sums_pitch + i]);
+    }
+  }
+}
+
+template <class T, class Storage>
+void store_block(void* to, std::int64_t to_pitch, std::int64_t to_stride, T* sums,
+                 std::int64_t sums_pitch, BlockShape shape, const Epilogue<T>& epilogue) {
+  auto* result = static_cast<Storage*>(to);
+  const bool plain = epilogue.bias == nullptr && !epilogue.accumulate &&
+                     epilogue.activation == Activation::none;
+  for (std::int64_t r = 0; !plain && r < shape.rows; ++r) {
+    T* row = sums + r * sums_pitch;
+    if (epilogue.bias != nullptr) {
+      const T bias = epilogue.bias[r * epilogue.bias_step];
+      for (std::int64_t i = 0; i < shape.count; ++i) row[i] = wrapping_add(row[i], bias);
+    }
     if (epilogue.accumulate) {
-      for (std::int64_t i = 0; i < size; ++i) {
-        values[i] = wrapping_add(values[i], static_cast<T>(to_compute(chunk[i * to_stride])));
+      const Storage* old = result + r * to_pitch;
+      for (std::int64_t i = 0; i < shape.count; ++i) {
+        row[i] = wrapping_add(row[i], static_cast<T>(to_compute(old[i * to_stride])));
       }
     }
-    activate(values, size, epilogue.activation);
-    if (to_stride == 1) {
-      for (std::int64_t i = 0; i < size; ++i) chunk[i] = ToStorage<Storage>::convert(values[i]);
-    } else {
-      for (std::int64_t i = 0; i < size; ++i) {
-        chunk[i * to_stride] = ToStorage<Storage>::convert(values[i]);
-      }
+    activate(row, shape.count, epilogue.activation);
+  }
+  std::int64_t r = 0;
+  if (to_pitch == 1 && to_stride != 1) {
+    for (; r + 8 <= shape.rows; r += 8) {
+      store_channels<T, Storage, 8>(result + r, to_stride, sums + r * sums_pitch, sums_pitch,
+                                    shape.count);
     }
+    for (; r + 4 <= shape.rows; r += 4) {
+      store_channels<T, Storage, 4>(result + r, to_stride, sums + r * sums_pitch, sums_pitch,
+                                    shape.count);
+    }
+  }
+  for (; r < shape.rows; ++r) {
+    store_elements(result + r * to_pitch, to_stride, sums + r * sums_pitch, shape.count);
   }
 }

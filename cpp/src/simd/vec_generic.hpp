@@ -37,9 +37,9 @@ struct ExtensionVec {
     return {*reinterpret_cast<const Unaligned*>(from)};
   }
   static ExtensionVec load_partial(const T* from, std::int64_t count) {
-    ExtensionVec result = zero();
-    for (std::int64_t i = 0; i < count; ++i) result.value[i] = static_cast<Element>(from[i]);
-    return result;
+    alignas(kBytes) T lanes[kLanes] = {};
+    for (std::int64_t i = 0; i < count; ++i) lanes[i] = from[i];
+    return load(lanes);
   }
   void store(T* to) const { *reinterpret_cast<Unaligned*>(to) = value; }
   /// a * b + c

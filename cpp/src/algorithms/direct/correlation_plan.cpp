@@ -4,10 +4,11 @@
 ///
 ///     parallel for each image, block of groups, tile, share of the destination channels
 ///       pack the tile's source into padded planes                              [L2]
-///       for each group, block of 8 (4, 2, 1) destination channels              [weights in L1]
-///         for each flat run of positions, 3 (6, 8) vectors at a time
-///           for each source channel and tap: the microkernel                   [registers]
-///         store rows: bias, sum with the destination, activation, conversion
+///       for each flat run of positions (rows, slices or the whole tile)
+///         for each group, block of 8 (4, 2, 1) destination channels            [weights in L1]
+///           for 3 (6, 8) vectors of positions at a time
+///             for each source channel and tap: the microkernel                 [registers]
+///           store 16 channels: bias, sum with the destination, activation, conversion
 ///
 /// Packed weights are [region class][group][block][source channel][tap][row of the block].
 /// On an ordinary 3x3 layer nine tenths of the time are multiply-adds.
@@ -48,6 +49,9 @@ enum class Flattening { rows, slices, tile };
 
 /// Work below this many multiply-adds is not worth a second thread.
 constexpr double kParallelMultiplyAdds = 1e5;
+
+/// Channels that are stored together where memory has them side by side: a cache line of float32.
+constexpr std::int64_t kStoredChannels = 16;
 
 /// Items of work for each thread, so that none waits long for the last.
 constexpr std::int64_t kItemsPerThread = 4;
@@ -350,7 +354,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const std::size_t packed =
         round_up((static_cast<std::size_t>(packed_size_) + slack) * sizeof(T), kAlignment);
     const std::size_t sums = round_up(
-        static_cast<std::size_t>(max_rows() * sums_pitch_) * sizeof(T), kAlignment);
+        static_cast<std::size_t>((kStoredChannels + max_rows()) * sums_pitch_) * sizeof(T),
+        kAlignment);
     memory.packed_stride = static_cast<std::int64_t>(packed / sizeof(T));
     memory.sums_stride = static_cast<std::int64_t>(sums / sizeof(T));
     const auto threads = static_cast<std::size_t>(threads_);
@@ -389,18 +394,33 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     if (region.depth > 0) {
       pack_source(tile, source_padding(), origin, source, n, first_group * source_channels_,
                   groups * source_channels_,
-                  kernels_.load_row[static_cast<int>(source.type())], memory.packed);
+                  kernels_.load_block[static_cast<int>(source.type())], memory.packed);
     }
     const std::int64_t first_block = share * block_count / region.channel_shares;
     const std::int64_t end_block = (share + 1) * block_count / region.channel_shares;
-    for (std::int64_t group = first_group; group < first_group + groups; ++group) {
-      const T* packed =
-          memory.packed + (group - first_group) * source_channels_ * tile.channel_size();
-      for (std::int64_t b = first_block; b < end_block; ++b) {
-        const Block& block = blocks_[static_cast<std::size_t>(b)];
-        compute_block(region, block, n, group, origin, packed,
+    const Extent size = tile.size_at(origin);
+    const auto [run_count, length] = flat_runs(size, tile.pitch, region.flattening);
+    for (std::int64_t run = 0; run < run_count; ++run) {
+      const FlatRun flat = flat_run(region, size, run);
+      StoreBatch batch{};
+      for (std::int64_t group = first_group; group < first_group + groups; ++group) {
+        const T* packed =
+            memory.packed + (group - first_group) * source_channels_ * tile.channel_size() +
+            (flat.first_d * tile.pitch[1] + flat.first_h) * tile.pitch[2];
+        for (std::int64_t b = first_block; b < end_block; ++b) {
+          const Block& block = blocks_[static_cast<std::size_t>(b)];
+          if (batch.channels == 0) batch.first = group * destination_channels_ + block.first;
+          compute_run(block, region, packed, length,
                       weights + (group * padded_rows_ + block.packed_first) * region.depth,
-                      destination, memory.sums);
+                      memory.sums + batch.channels * sums_pitch_);
+          batch.channels += block.channels;
+          const bool contiguous = first_block == 0 && end_block == block_count;
+          const bool last = b + 1 == end_block && (group + 1 == first_group + groups || !contiguous);
+          if (last || batch.channels >= kStoredChannels) {
+            store_batch(region, n, origin, flat, size, batch, memory.sums, destination);
+            batch.channels = 0;
+          }
+        }
       }
     }
   }
@@ -419,33 +439,31 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     return padding;
   }
 
-  void compute_block(const Region& region, const Block& block, std::int64_t n, std::int64_t group,
-                     const Extent& origin, const T* packed, const T* weights,
-                     const Destination& destination, T* sums) const {
-    const Tile& tile = region.tile;
-    const Extent size = tile.size_at(origin);
-    const auto [count, length] = flat_runs(size, tile.pitch, region.flattening);
-    for (std::int64_t run = 0; run < count; ++run) {
-      // Position of the run's first element, as (depth, height) within the tile.
-      const bool by_rows = region.flattening == Flattening::rows;
-      const std::int64_t jd = by_rows ? run / size[1] : run;
-      const std::int64_t jh = by_rows ? run % size[1] : 0;
-      compute_run(block, region, packed + (jd * tile.pitch[1] + jh) * tile.pitch[2], length,
-                  weights, sums);
-      const std::int64_t end_d = region.flattening == Flattening::tile ? size[0] : jd + 1;
-      const std::int64_t end_h = by_rows ? jh + 1 : size[1];
-      for (std::int64_t m = 0; m < block.channels; ++m) {
-        for (std::int64_t d = jd; d < end_d; ++d) {
-          for (std::int64_t h = jh; h < end_h; ++h) {
-            const T* row = sums + m * sums_pitch_ +
-                           ((d - jd) * tile.pitch[1] + (h - jh)) * tile.pitch[2];
-            store_row(region, n, group * destination_channels_ + block.first + m,
-                      {origin[0] + d, origin[1] + h, origin[2]}, size[2], row, destination);
-          }
-        }
-      }
+  /// Rows of a tile that are computed as one: [first_d, end_d) x [first_h, end_h).
+  struct FlatRun {
+    std::int64_t first_d;
+    std::int64_t end_d;
+    std::int64_t first_h;
+    std::int64_t end_h;
+  };
+
+  static FlatRun flat_run(const Region& region, const Extent& size, std::int64_t run) {
+    switch (region.flattening) {
+      case Flattening::rows:
+        return {run / size[1], run / size[1] + 1, run % size[1], run % size[1] + 1};
+      case Flattening::slices:
+        return {run, run + 1, 0, size[1]};
+      case Flattening::tile:
+        return {0, size[0], 0, size[1]};
     }
+    return {};
   }
+
+  /// Consecutive destination channels whose sums wait to be stored.
+  struct StoreBatch {
+    std::int64_t first;
+    std::int64_t channels;
+  };
 
   void compute_run(const Block& block, const Region& region, const T* packed, std::int64_t length,
                    const T* weights, T* sums) const {
@@ -466,29 +484,63 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  void store_row(const Region& region, std::int64_t n, std::int64_t channel, const Extent& j,
-                 std::int64_t count, const T* row, const Destination& destination) const {
+  /// Channels-last memory takes a row of pixels of all channels of the batch as one block, other
+  /// memory all rows of a slice of one channel.
+  void store_batch(const Region& region, std::int64_t n, const Extent& origin, const FlatRun& flat,
+                   const Extent& size, const StoreBatch& batch, T* sums,
+                   const Destination& destination) const {
     const RealView& view = destination.view;
+    const Extent& pitch = region.tile.pitch;
     const auto& runs = region.tile.runs;
-    const std::int64_t offset = n * view.stride(0) + view.channel_offset(channel) +
-                                runs[0]->destination(j[0]) * view.stride(2) +
-                                runs[1]->destination(j[1]) * view.stride(3) +
-                                runs[2]->destination(j[2]) * view.stride(4);
-    const Epilogue<T> epilogue{destination.bias == nullptr ? T(0) : destination.bias[channel],
-                               problem_.activation, problem_.accumulate || region.adds};
-    const auto store = kernels_.store_row[static_cast<int>(view.type())];
-    const std::int64_t step = runs[2]->destination_step;
-    if (step != 0 || count == 1) {
-      store(view.at(offset), step * view.stride(4), row, count, epilogue);
-    } else {
-      for (std::int64_t i = 0; i < count; ++i) store(view.at(offset), 1, row + i, 1, epilogue);
+    const std::int64_t step_h = runs[1]->destination_step * view.stride(3);
+    const std::int64_t step_w = runs[2]->destination_step * view.stride(4);
+    const bool channels_last = parts_ == 1 && view.stride(1) == 1 && step_w != 1;
+    Epilogue<T> epilogue{nullptr, channels_last ? 1 : 0, problem_.activation,
+                         problem_.accumulate || region.adds};
+    for (std::int64_t d = flat.first_d; d < flat.end_d; ++d) {
+      const std::int64_t slice = n * view.stride(0) +
+                                 runs[0]->destination(origin[0] + d) * view.stride(2) +
+                                 runs[1]->destination(origin[1] + flat.first_h) * view.stride(3) +
+                                 runs[2]->destination(origin[2]) * view.stride(4);
+      T* slice_sums = sums + (d - flat.first_d) * pitch[1] * pitch[2];
+      if (channels_last) {
+        if (destination.bias != nullptr) epilogue.bias = destination.bias + batch.first;
+        for (std::int64_t h = 0; h < flat.end_h - flat.first_h; ++h) {
+          store_block(view, slice + batch.first + h * step_h, 1, step_w, slice_sums + h * pitch[2],
+                      sums_pitch_, {batch.channels, size[2]}, epilogue);
+        }
+        continue;
+      }
+      for (std::int64_t m = 0; m < batch.channels; ++m) {
+        if (destination.bias != nullptr) epilogue.bias = destination.bias + batch.first + m;
+        store_block(view, slice + view.channel_offset(batch.first + m), step_h, step_w,
+                    slice_sums + m * sums_pitch_, pitch[2],
+                    {flat.end_h - flat.first_h, size[2]}, epilogue);
+      }
+    }
+  }
+
+  /// Runs with a step of zero add many sums into one element, which must happen one by one.
+  void store_block(const RealView& view, std::int64_t offset, std::int64_t to_pitch,
+                   std::int64_t to_stride, T* sums, std::int64_t sums_pitch, BlockShape shape,
+                   const Epilogue<T>& epilogue) const {
+    const auto store = kernels_.store_block[static_cast<int>(view.type())];
+    if ((to_stride != 0 || shape.count == 1) && (to_pitch != 0 || shape.rows == 1)) {
+      store(view.at(offset), to_pitch, to_stride, sums, sums_pitch, shape, epilogue);
+      return;
+    }
+    for (std::int64_t r = 0; r < shape.rows; ++r) {
+      for (std::int64_t i = 0; i < shape.count; ++i) {
+        store(view.at(offset + r * to_pitch + i * to_stride), 1, 1, sums + r * sums_pitch + i, 1,
+              {1, 1}, epilogue);
+      }
     }
   }
 
   void store_staged(const RealView& staging, const RealView& written) const {
     if constexpr (std::is_same_v<T, float>) {
-      const Epilogue<float> epilogue{0.0f, Activation::none, problem_.accumulate};
-      const auto store = kernels_.store_row[static_cast<int>(written.type())];
+      const Epilogue<float> epilogue{nullptr, 0, Activation::none, problem_.accumulate};
+      const auto store = kernels_.store_block[static_cast<int>(written.type())];
       const std::int64_t height = problem_.axes[1].input;
       const std::int64_t rows = problem_.axes[0].input * height;
       parallel_for(problem_.n * problem_.c, threads_, [&](std::int64_t image, int) {
@@ -497,9 +549,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
             return image / problem_.c * view.stride(0) + image % problem_.c * view.stride(1) +
                    row / height * view.stride(2) + row % height * view.stride(3);
           };
-          store(written.at(offset(written)), written.stride(4),
-                reinterpret_cast<const float*>(staging.at(offset(staging))),
-                problem_.axes[2].input, epilogue);
+          store(written.at(offset(written)), 1, written.stride(4),
+                reinterpret_cast<float*>(staging.at(offset(staging))), 1,
+                {1, problem_.axes[2].input}, epilogue);
         }
       });
     }

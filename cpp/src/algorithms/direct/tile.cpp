@@ -103,34 +103,141 @@ struct AxisPositions {
   }
 };
 
+/// One residue plane of one tile, for all channels.
 template <class T>
-struct RowPacker {
-  const AxisPositions& w;
-  const SourcePadding& padding;
-  LoadRowFunction<T> load_row;
-  std::int64_t stride;
-  std::int64_t element_bytes;
+class PlanePacker {
+ public:
+  PlanePacker(const Tile& tile, const SourcePadding& padding, const RealView& source,
+              LoadBlockFunction<T> load_block, const AxisPositions& d, const AxisPositions& h,
+              const AxisPositions& w)
+      : tile_(tile), padding_(padding), source_(source), load_block_(load_block), d_(d), h_(h), w_(w) {}
 
-  void pack(const std::byte* row, T fill, T* to) const {
-    border(row, 0, w.inside_first, fill, to);
-    if (w.inside_end > w.inside_first) {
-      load_row(to + w.inside_first, 1,
-               row + (w.start + w.inside_first * w.step) * stride * element_bytes, w.step * stride,
-               w.inside_end - w.inside_first);
-    }
-    border(row, std::max(w.inside_first, w.inside_end), w.count, fill, to);
-  }
-
-  void border(const std::byte* row, std::int64_t first, std::int64_t end, T fill, T* to) const {
-    for (std::int64_t i = first; i < end; ++i) {
-      const std::int64_t source = w.source(i, padding.sizes[2], padding.mode);
-      if (source < 0) {
-        to[i] = fill;
-      } else {
-        load_row(to + i, 1, row + source * stride * element_bytes, 1, 1);
+  /// Channels whose planes begin at `to`, tile.channel_size() apart.
+  void pack(std::int64_t n, std::int64_t first, std::int64_t count, T* to) const {
+    const bool channels_last =
+        source_.parts() == 1 && std::abs(source_.stride(1)) < std::abs(source_.stride(4));
+    for (std::int64_t jd = 0; jd < d_.count; ++jd) {
+      const std::int64_t id = d_.source(jd, padding_.sizes[0], padding_.mode);
+      T* slice = to + jd * tile_.pitch[1] * tile_.pitch[2];
+      if (channels_last) {
+        pack_rows_of_channels(n, first, count, id, slice);
+        continue;
+      }
+      for (std::int64_t c = 0; c < count; ++c) {
+        pack_slice(n * source_.stride(0) + source_.channel_offset(first + c) + id * source_.stride(2),
+                   id >= 0, fill_value(first + c), slice + c * tile_.channel_size());
       }
     }
   }
+
+ private:
+  T fill_value(std::int64_t channel) const {
+    if constexpr (T(0.5) == T(0)) {
+      return static_cast<T>(padding_.integer);
+    } else {
+      return static_cast<T>(padding_.value[static_cast<std::size_t>(channel % source_.parts())]);
+    }
+  }
+
+  /// The rows of one slice of a channel: those inside as one block, with columns of padding beside
+  /// them, then the rows of padding.
+  void pack_slice(std::int64_t offset, bool inside, T fill, T* slice) const {
+    const std::int64_t pitch = tile_.pitch[2];
+    const std::int64_t first_row = inside ? h_.inside_first : h_.count;
+    const std::int64_t end_row = inside ? std::max(first_row, h_.inside_end) : h_.count;
+    if (end_row > first_row && w_.inside_end > w_.inside_first) {
+      const std::int64_t at = offset + (h_.start + first_row * h_.step) * source_.stride(3) +
+                              (w_.start + w_.inside_first * w_.step) * source_.stride(4);
+      load_block_(slice + first_row * pitch + w_.inside_first, pitch, source_.at(at),
+                  h_.step * source_.stride(3), w_.step * source_.stride(4),
+                  {end_row - first_row, w_.inside_end - w_.inside_first});
+    }
+    for (std::int64_t jh = 0; jh < h_.count; ++jh) {
+      T* row = slice + jh * pitch;
+      const bool loaded = jh >= first_row && jh < end_row;
+      const std::int64_t ih = inside ? h_.source(jh, padding_.sizes[1], padding_.mode) : -1;
+      if (ih < 0) {
+        std::fill(row, row + w_.count, fill);
+        continue;
+      }
+      const std::int64_t at = offset + ih * source_.stride(3);
+      const std::int64_t right = std::max(w_.inside_first, w_.inside_end);
+      if (!loaded) load_inside(at, row);
+      pack_border(at, 0, w_.inside_first, fill, row);
+      pack_border(at, right, w_.count, fill, row);
+    }
+  }
+
+  void load_inside(std::int64_t at, T* row) const {
+    if (w_.inside_end <= w_.inside_first) return;
+    load_block_(row + w_.inside_first, 1,
+                source_.at(at + (w_.start + w_.inside_first * w_.step) * source_.stride(4)), 0,
+                w_.step * source_.stride(4), {1, w_.inside_end - w_.inside_first});
+  }
+
+  void pack_border(std::int64_t at, std::int64_t first, std::int64_t end, T fill, T* row) const {
+    for (std::int64_t i = first; i < end; ++i) {
+      const std::int64_t iw = w_.source(i, padding_.sizes[2], padding_.mode);
+      if (iw < 0) {
+        row[i] = fill;
+      } else {
+        load_block_(row + i, 1, source_.at(at + iw * source_.stride(4)), 0, 0, {1, 1});
+      }
+    }
+  }
+
+  /// Channels-last memory: a row of pixels of all channels is one block, its columns of padding
+  /// one block each.
+  void pack_rows_of_channels(std::int64_t n, std::int64_t first, std::int64_t count,
+                             std::int64_t id, T* slice) const {
+    for (std::int64_t jh = 0; jh < h_.count; ++jh) {
+      T* rows = slice + jh * tile_.pitch[2];
+      const std::int64_t ih = h_.source(jh, padding_.sizes[1], padding_.mode);
+      if (id < 0 || ih < 0) {
+        fill_columns(count, 0, w_.count, fill_value(first), rows);
+        continue;
+      }
+      const std::int64_t at = n * source_.stride(0) + first * source_.stride(1) +
+                              id * source_.stride(2) + ih * source_.stride(3);
+      if (w_.inside_end > w_.inside_first) {
+        load_block_(rows + w_.inside_first, tile_.channel_size(),
+                    source_.at(at + (w_.start + w_.inside_first * w_.step) * source_.stride(4)),
+                    source_.stride(1), w_.step * source_.stride(4),
+                    {count, w_.inside_end - w_.inside_first});
+      }
+      pack_columns(at, count, 0, w_.inside_first, fill_value(first), rows);
+      pack_columns(at, count, std::max(w_.inside_first, w_.inside_end), w_.count, fill_value(first),
+                   rows);
+    }
+  }
+
+  void fill_columns(std::int64_t count, std::int64_t first, std::int64_t end, T fill,
+                    T* rows) const {
+    for (std::int64_t c = 0; c < count; ++c) {
+      std::fill(rows + c * tile_.channel_size() + first, rows + c * tile_.channel_size() + end, fill);
+    }
+  }
+
+  void pack_columns(std::int64_t at, std::int64_t count, std::int64_t first, std::int64_t end,
+                    T fill, T* rows) const {
+    for (std::int64_t i = first; i < end; ++i) {
+      const std::int64_t iw = w_.source(i, padding_.sizes[2], padding_.mode);
+      if (iw < 0) {
+        fill_columns(count, i, i + 1, fill, rows);
+      } else {
+        load_block_(rows + i, tile_.channel_size(), source_.at(at + iw * source_.stride(4)),
+                    source_.stride(1), 0, {count, 1});
+      }
+    }
+  }
+
+  const Tile& tile_;
+  const SourcePadding& padding_;
+  const RealView& source_;
+  LoadBlockFunction<T> load_block_;
+  const AxisPositions& d_;
+  const AxisPositions& h_;
+  const AxisPositions& w_;
 };
 
 }  // namespace
@@ -138,65 +245,36 @@ struct RowPacker {
 template <class T>
 void pack_source(const Tile& tile, const SourcePadding& padding, const Extent& origin,
                  const RealView& source, std::int64_t n, std::int64_t first, std::int64_t count,
-                 LoadRowFunction<T> load_row, T* packed) {
+                 LoadBlockFunction<T> load_block, T* packed) {
   const Extent size = tile.size_at(origin);
-  const auto& runs = tile.runs;
-  const auto element_bytes = static_cast<std::int64_t>(size_of(source.type()));
-  constexpr bool kInteger = T(0.5) == T(0);
-  const auto fill = [&](std::int64_t channel) {
-    return kInteger ? static_cast<T>(padding.integer)
-                    : static_cast<T>(padding.value[static_cast<std::size_t>(channel % source.parts())]);
+  const auto positions = [&](std::size_t axis, std::size_t plane) {
+    const AxisRun& run = *tile.runs[axis];
+    return AxisPositions(run, plane, origin[axis], size[axis] + run.reach, padding.sizes[axis]);
   };
   T* plane = packed;
-  for (std::size_t rd = 0; rd < runs[0]->residues.size(); ++rd) {
-    const AxisPositions d(*runs[0], rd, origin[0], size[0] + runs[0]->reach, padding.sizes[0]);
-    for (std::size_t rh = 0; rh < runs[1]->residues.size(); ++rh) {
-      const AxisPositions h(*runs[1], rh, origin[1], size[1] + runs[1]->reach, padding.sizes[1]);
-      for (std::size_t rw = 0; rw < runs[2]->residues.size(); ++rw, plane += tile.plane_size) {
-        const AxisPositions w(*runs[2], rw, origin[2], size[2] + runs[2]->reach, padding.sizes[2]);
-        const RowPacker<T> packer{w, padding, load_row, source.stride(4), element_bytes};
-        const auto pack_row = [&](std::int64_t channel, std::int64_t jd, std::int64_t jh) {
-          T* to = plane + (channel - first) * tile.channel_size() +
-                  (jd * tile.pitch[1] + jh) * tile.pitch[2];
-          const std::int64_t id = d.source(jd, padding.sizes[0], padding.mode);
-          const std::int64_t ih = h.source(jh, padding.sizes[1], padding.mode);
-          if (id < 0 || ih < 0) {
-            std::fill(to, to + w.count, fill(channel));
-            return;
-          }
-          const std::int64_t offset = n * source.stride(0) + source.channel_offset(channel) +
-                                      id * source.stride(2) + ih * source.stride(3);
-          packer.pack(source.at(offset), fill(channel), to);
-        };
-        const bool channels_last = std::abs(source.stride(1)) < std::abs(source.stride(4));
-        if (channels_last) {
-          for (std::int64_t jd = 0; jd < d.count; ++jd) {
-            for (std::int64_t jh = 0; jh < h.count; ++jh) {
-              for (std::int64_t c = first; c < first + count; ++c) pack_row(c, jd, jh);
-            }
-          }
-        } else {
-          for (std::int64_t c = first; c < first + count; ++c) {
-            for (std::int64_t jd = 0; jd < d.count; ++jd) {
-              for (std::int64_t jh = 0; jh < h.count; ++jh) pack_row(c, jd, jh);
-            }
-          }
-        }
+  for (std::size_t rd = 0; rd < tile.runs[0]->residues.size(); ++rd) {
+    const AxisPositions d = positions(0, rd);
+    for (std::size_t rh = 0; rh < tile.runs[1]->residues.size(); ++rh) {
+      const AxisPositions h = positions(1, rh);
+      for (std::size_t rw = 0; rw < tile.runs[2]->residues.size(); ++rw) {
+        const AxisPositions w = positions(2, rw);
+        PlanePacker<T>(tile, padding, source, load_block, d, h, w).pack(n, first, count, plane);
+        plane += tile.plane_size;
       }
     }
   }
 }
 
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
-                          std::int64_t, std::int64_t, std::int64_t, LoadRowFunction<float>, float*);
+                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<float>, float*);
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
-                          std::int64_t, std::int64_t, std::int64_t, LoadRowFunction<double>,
+                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<double>,
                           double*);
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
-                          std::int64_t, std::int64_t, std::int64_t, LoadRowFunction<std::int32_t>,
+                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<std::int32_t>,
                           std::int32_t*);
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
-                          std::int64_t, std::int64_t, std::int64_t, LoadRowFunction<std::int64_t>,
+                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<std::int64_t>,
                           std::int64_t*);
 
 }  // namespace fastconv::direct

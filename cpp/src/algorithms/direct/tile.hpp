@@ -61,11 +61,11 @@ struct SourcePadding {
 };
 
 /// Copies the source of one tile, channels [first, first + count), into packed planes, converting
-/// to T. Channels are those of the real view. Reads each source row while it is in cache: channel
-/// by channel, or for channels-last memory row by row.
+/// to T. Channels are those of the real view. Channels-last memory is read row by row, all channels
+/// at once, other memory plane by plane.
 template <class T>
 void pack_source(const Tile& tile, const SourcePadding& padding, const Extent& origin,
                  const RealView& source, std::int64_t n, std::int64_t first, std::int64_t count,
-                 LoadRowFunction<T> load_row, T* packed);
+                 LoadBlockFunction<T> load_block, T* packed);
 
 }  // namespace fastconv::direct

@@ -239,7 +239,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     }
     // Several groups are packed only when each is packed whole, so the channels are contiguous.
     pack_source(tile_, padding, origin, input, n, first_group * input_channels_ + first_channel,
-                groups * channels, kernels_.load_row[static_cast<int>(input.type())], packed);
+                groups * channels, kernels_.load_block[static_cast<int>(input.type())], packed);
   }
 
   /// Outer products: [group][block][pixel][k of the block]. Dot products: [group][k][pixel].
@@ -403,8 +403,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   void store(const RealView& weight, const T* sums) const {
     const std::int64_t k_per_group = output_channels_ / parts_;
     const std::int64_t c_per_group = input_channels_ / parts_;
-    const auto store_row = kernels_.store_row[static_cast<int>(weight.type())];
-    const Epilogue<T> epilogue{T(0), Activation::none, problem_.accumulate};
+    const auto store_block = kernels_.store_block[static_cast<int>(weight.type())];
+    const Epilogue<T> epilogue{nullptr, 0, Activation::none, problem_.accumulate};
     const std::int64_t row_taps = runs_[2].tap_count();
     parallel_for(problem_.k, threads_, [&](std::int64_t k, int) {
       const T* group_sums = sums + k / k_per_group * group_sum_count();
@@ -427,8 +427,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
             for (std::int64_t i = 0; i < count; ++i) {
               row[i] = gradient_part(group_sums, k % k_per_group, c, tap + i, part);
             }
-            store_row(weight.at(offset + part), runs_[2].kernel_step * weight.stride(4), row, count,
-                      epilogue);
+            store_block(weight.at(offset + part), 1, runs_[2].kernel_step * weight.stride(4), row,
+                        kChunk, {1, count}, epilogue);
           }
           tap += count;
         }

@@ -21,10 +21,11 @@ inline double load_half(const void* data, DataType type, std::int64_t at) {
 }
 
 inline void store_half(void* data, DataType type, std::int64_t at, double value) {
-  const auto rounded = static_cast<float>(value);
+  auto rounded = static_cast<float>(value);
   auto* to = static_cast<std::uint16_t*>(data) + at;
-  const Epilogue<float> plain{0.0f, Activation::none, false};
-  active_kernels().float32.store_row[static_cast<int>(type)](to, 1, &rounded, 1, plain);
+  const Epilogue<float> plain{nullptr, 0, Activation::none, false};
+  active_kernels().float32.store_block[static_cast<int>(type)](to, 1, 1, &rounded, 1, {1, 1},
+                                                               plain);
 }
 
 template <class Value>
