@@ -1,16 +1,16 @@
 /// Forward and backward-input convolution. A destination channel is written, source channels are
-/// read (forward: output and input; backward: the other way round). For every region (one run
-/// along each axis, see geometry.hpp):
+/// read (forward: output and input; backward: the other way round). For every region (phases that
+/// read one window along each axis, see geometry.hpp):
 ///
 ///     parallel for each image, block of groups, tile, share of the destination channels
 ///       pack the tile's source into padded planes                              [L2]
-///       for each flat run of positions (rows, slices or the whole tile)
+///       for each phase, flat run of positions (rows, slices or the whole tile)
 ///         for each group, block of 8 (4, 2, 1) destination channels            [weights in L1]
 ///           for 3 (6, 8) vectors of positions at a time
 ///             for each source channel and tap: the microkernel                 [registers]
 ///           store 16 channels: bias, sum with the destination, activation, conversion
 ///
-/// Packed weights are [region class][group][block][source channel][tap][row of the block].
+/// Packed weights are [set of taps][group][block][source channel][tap][row of the block].
 /// On an ordinary 3x3 layer nine tenths of the time are multiply-adds.
 #include <algorithm>
 #include <vector>
@@ -47,9 +47,6 @@ KernelsByVectors<T> kernels_of_rows(const TypedKernels<T>& kernels, int rows) {
 /// short rows cost partly filled vectors.
 enum class Flattening { rows, slices, tile };
 
-/// Work below this many multiply-adds is not worth a second thread.
-constexpr double kParallelMultiplyAdds = 1e5;
-
 /// Channels that are stored together where memory has them side by side: a cache line of float32.
 constexpr std::int64_t kStoredChannels = 16;
 
@@ -62,14 +59,14 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   CorrelationPlan(const Problem& problem, int threads)
       : problem_(problem),
         kernels_(active_kernels().typed<T>()),
-        threads_(problem.multiply_adds() < kParallelMultiplyAdds ? 1 : threads),
+        threads_(worthwhile_threads(problem, threads)),
         parts_(problem.is_complex() ? 2 : 1) {
     const bool forward = problem.pass == Pass::forward;
     source_channels_ = (forward ? problem.c : problem.k) / problem.g * parts_;
     destination_channels_ = (forward ? problem.k : problem.c) / problem.g * parts_;
     if (problem.n == 0 || destination_channels_ == 0) return;
     choose_blocks();
-    make_runs();
+    make_phases();
     make_regions();
   }
 
@@ -86,14 +83,13 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   void pack_weights(const TensorView& weight, void* packed) const noexcept override {
     const WeightPacker<T> packer(problem_, weight, kernels_);
     const auto block_count = static_cast<std::int64_t>(blocks_.size());
-    for (const Region& region : regions_) {
-      if (!region.packs_weights || region.depth == 0) continue;
-      T* region_weights = static_cast<T*>(packed) + region.weights;
+    for (const TapSet& taps : tap_sets_) {
       parallel_for(problem_.g * block_count, threads_, [&](std::int64_t index, int) {
         const Block& block = blocks_[static_cast<std::size_t>(index % block_count)];
         const std::int64_t group = index / block_count;
-        packer.pack_block(region.tile.runs, group, block.first, block.channels, block.rows,
-                          region_weights + (group * padded_rows_ + block.packed_first) * region.depth);
+        packer.pack_block(taps.runs, group, block.first, block.channels, block.rows,
+                          static_cast<T*>(packed) + taps.weights +
+                              (group * padded_rows_ + block.packed_first) * taps.depth);
       });
     }
   }
@@ -114,9 +110,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     if (staged()) target = channels_first_view(memory.staging, DataType::float32, written.sizes);
     const Destination destination{RealView(target), read_bias(arguments, memory.bias)};
     for (const Region& region : regions_) {
-      const auto* weights = static_cast<const T*>(packed_weights) + region.weights;
       parallel_for(region.items, threads_, [&](std::int64_t item, int thread) {
-        compute_item(region, item, source, destination, weights, memory.of_thread(thread));
+        compute_item(region, item, source, destination, static_cast<const T*>(packed_weights),
+                     memory.of_thread(thread));
       });
     }
     if (staged()) store_staged(RealView(target), RealView(written));
@@ -143,14 +139,28 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     KernelsByVectors<T> kernels;
   };
 
+  /// Taps whose weights are packed together; phases of several regions may share them.
+  struct TapSet {
+    Runs runs;
+    std::int64_t depth;    ///< source channels times taps
+    std::int64_t weights;  ///< where they begin in the packed weights
+  };
+
+  /// One run along each axis.
+  struct Phase {
+    Runs runs;
+    std::vector<std::int64_t> offsets;  ///< of every (source channel, tap)
+    std::int64_t weights = 0;
+    std::int64_t depth() const { return static_cast<std::int64_t>(offsets.size()); }
+  };
+
+  /// Phases that read the same tiles.
   struct Region {
     Tile tile;
+    std::vector<Phase> phases;
     Flattening flattening = Flattening::rows;
-    std::vector<std::int64_t> offsets;  ///< of every (source channel, tap)
-    std::int64_t depth = 0;
-    std::int64_t weights = 0;   ///< where its class begins in the packed weights
-    bool packs_weights = false;  ///< first of its class
     bool adds = false;
+    bool reads = false;  ///< some phase has taps
     std::int64_t channel_shares = 1;
     std::int64_t items = 0;
   };
@@ -201,25 +211,25 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  void make_runs() {
+  void make_phases() {
     for (std::size_t a = 0; a < 3; ++a) {
       const Axis& axis = problem_.axes[a];
       if (problem_.pass == Pass::forward) {
-        runs_[a].push_back(forward_run(axis, problem_.flip));
+        phases_[a].push_back(forward_phases(axis, problem_.flip));
       } else {
-        runs_[a] =
-            backward_runs(axis, problem_.padding_mode, problem_.flip, !problem_.accumulate);
+        phases_[a] =
+            backward_phases(axis, problem_.padding_mode, problem_.flip, !problem_.accumulate);
       }
     }
   }
 
   void make_regions() {
-    regions_.reserve(runs_[0].size() * runs_[1].size() * runs_[2].size());
+    regions_.reserve(phases_[0].size() * phases_[1].size() * phases_[2].size());
     // Regions that add come after all that write.
     for (const bool adds : {false, true}) {
-      for (const AxisRun& d : runs_[0]) {
-        for (const AxisRun& h : runs_[1]) {
-          for (const AxisRun& w : runs_[2]) {
+      for (const AxisPhases& d : phases_[0]) {
+        for (const AxisPhases& h : phases_[1]) {
+          for (const AxisPhases& w : phases_[2]) {
             if ((d.adds || h.adds || w.adds) == adds) add_region({&d, &h, &w}, adds);
           }
         }
@@ -227,36 +237,48 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  void add_region(const std::array<const AxisRun*, 3>& runs, bool adds) {
-    Region region{.tile = Tile(runs), .offsets = {}, .adds = adds};
-    region.depth = source_channels_ * region.tile.tap_count();
+  void add_region(const std::array<const AxisPhases*, 3>& phases, bool adds) {
+    Region region{.tile = Tile(phases), .phases = {}, .adds = adds};
     choose_tile(region);
-    const std::vector<std::int64_t> taps = region.tile.tap_offsets();
-    region.offsets.reserve(static_cast<std::size_t>(region.depth));
-    for (std::int64_t c = 0; c < source_channels_; ++c) {
-      for (const std::int64_t tap : taps) {
-        region.offsets.push_back(c * region.tile.channel_size() + tap);
+    for (const AxisRun& d : phases[0]->runs) {
+      for (const AxisRun& h : phases[1]->runs) {
+        for (const AxisRun& w : phases[2]->runs) add_phase(region, {&d, &h, &w});
       }
-    }
-    const auto same_taps = std::find_if(regions_.begin(), regions_.end(), [&](const Region& other) {
-      for (std::size_t a = 0; a < 3; ++a) {
-        if (other.tile.runs[a]->kernel_first != runs[a]->kernel_first ||
-            other.tile.runs[a]->tap_count() != runs[a]->tap_count()) {
-          return false;
-        }
-      }
-      return true;
-    });
-    if (same_taps != regions_.end()) {
-      region.weights = same_taps->weights;
-    } else {
-      region.packs_weights = true;
-      region.weights = packed_weight_count_;
-      packed_weight_count_ += problem_.g * padded_rows_ * region.depth;
     }
     packed_size_ = std::max(packed_size_, packed_elements(region.tile));
     sums_pitch_ = std::max(sums_pitch_, round_up_to_vector(flat_length(region)));
     regions_.push_back(std::move(region));
+  }
+
+  void add_phase(Region& region, const Runs& runs) {
+    Phase phase{.runs = runs, .offsets = {}};
+    const std::vector<std::int64_t> taps = region.tile.tap_offsets(runs);
+    phase.offsets.reserve(static_cast<std::size_t>(source_channels_) * taps.size());
+    for (std::int64_t c = 0; c < source_channels_; ++c) {
+      for (const std::int64_t tap : taps) {
+        phase.offsets.push_back(c * region.tile.channel_size() + tap);
+      }
+    }
+    if (phase.depth() > 0) {
+      phase.weights = weights_of(runs, phase.depth());
+      region.reads = true;
+    }
+    region.phases.push_back(std::move(phase));
+  }
+
+  /// Where the weights of the taps are packed; places them if no phase before had the same taps.
+  std::int64_t weights_of(const Runs& runs, std::int64_t depth) {
+    for (const TapSet& set : tap_sets_) {
+      bool same = true;
+      for (std::size_t a = 0; a < 3; ++a) {
+        same = same && set.runs[a]->kernel_first == runs[a]->kernel_first &&
+               set.runs[a]->tap_count() == runs[a]->tap_count();
+      }
+      if (same) return set.weights;
+    }
+    tap_sets_.push_back({runs, depth, packed_weight_count_});
+    packed_weight_count_ += problem_.g * padded_rows_ * depth;
+    return tap_sets_.back().weights;
   }
 
   /// Groups whose tiles are packed together: channels-last rows hold all groups side by side.
@@ -391,33 +413,56 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const std::int64_t first_group = item % group_blocks() * groups_per_item();
     const std::int64_t groups = std::min(groups_per_item(), problem_.g - first_group);
     const std::int64_t n = item / group_blocks();
-    if (region.depth > 0) {
+    if (region.reads) {
       pack_source(tile, source_padding(), origin, source, n, first_group * source_channels_,
                   groups * source_channels_,
                   kernels_.load_block[static_cast<int>(source.type())], memory.packed);
     }
     const std::int64_t first_block = share * block_count / region.channel_shares;
     const std::int64_t end_block = (share + 1) * block_count / region.channel_shares;
-    const Extent size = tile.size_at(origin);
-    const auto [run_count, length] = flat_runs(size, tile.pitch, region.flattening);
+    const Work work{region, n, origin, first_group, groups, first_block, end_block};
+    for (const Phase& phase : region.phases) compute_phase(work, phase, destination, weights, memory);
+  }
+
+  /// What an item of work covers.
+  struct Work {
+    const Region& region;
+    std::int64_t n;
+    Extent origin;
+    std::int64_t first_group;
+    std::int64_t groups;
+    std::int64_t first_block;
+    std::int64_t end_block;
+  };
+
+  void compute_phase(const Work& work, const Phase& phase, const Destination& destination,
+                     const T* weights, const ThreadMemory& memory) const {
+    const Tile& tile = work.region.tile;
+    const Extent size = tile.size_at(work.origin, phase.runs);
+    if (product(size) == 0) return;
+    // The blocks of neighbouring groups are stored together only if all of a group's are computed.
+    const bool whole_groups = work.end_block - work.first_block ==
+                              static_cast<std::int64_t>(blocks_.size());
+    const std::int64_t end_group = work.first_group + work.groups;
+    const auto [run_count, length] = flat_runs(size, tile.pitch, work.region.flattening);
     for (std::int64_t run = 0; run < run_count; ++run) {
-      const FlatRun flat = flat_run(region, size, run);
+      const FlatRun flat = flat_run(work.region, size, run);
       StoreBatch batch{};
-      for (std::int64_t group = first_group; group < first_group + groups; ++group) {
+      for (std::int64_t group = work.first_group; group < end_group; ++group) {
         const T* packed =
-            memory.packed + (group - first_group) * source_channels_ * tile.channel_size() +
+            memory.packed + (group - work.first_group) * source_channels_ * tile.channel_size() +
             (flat.first_d * tile.pitch[1] + flat.first_h) * tile.pitch[2];
-        for (std::int64_t b = first_block; b < end_block; ++b) {
+        for (std::int64_t b = work.first_block; b < work.end_block; ++b) {
           const Block& block = blocks_[static_cast<std::size_t>(b)];
           if (batch.channels == 0) batch.first = group * destination_channels_ + block.first;
-          compute_run(block, region, packed, length,
-                      weights + (group * padded_rows_ + block.packed_first) * region.depth,
+          compute_run(block, phase, packed, length,
+                      weights + phase.weights +
+                          (group * padded_rows_ + block.packed_first) * phase.depth(),
                       memory.sums + batch.channels * sums_pitch_);
           batch.channels += block.channels;
-          const bool contiguous = first_block == 0 && end_block == block_count;
-          const bool last = b + 1 == end_block && (group + 1 == first_group + groups || !contiguous);
+          const bool last = b + 1 == work.end_block && (group + 1 == end_group || !whole_groups);
           if (last || batch.channels >= kStoredChannels) {
-            store_batch(region, n, origin, flat, size, batch, memory.sums, destination);
+            store_batch(work, phase.runs, flat, size[2], batch, memory.sums, destination);
             batch.channels = 0;
           }
         }
@@ -465,7 +510,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     std::int64_t channels;
   };
 
-  void compute_run(const Block& block, const Region& region, const T* packed, std::int64_t length,
+  void compute_run(const Block& block, const Phase& phase, const T* packed, std::int64_t length,
                    const T* weights, T* sums) const {
     const std::int64_t lanes = kernels_.lanes;
     const int widest = block.kernels[kMaxCorrelationVectors]->vectors;
@@ -477,7 +522,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       const auto slot = static_cast<std::size_t>(
           std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
       const CorrelationKernel<T>& kernel = *block.kernels[slot];
-      kernel.run(weights, packed + at, region.offsets.data(), region.depth, sums + at,
+      kernel.run(weights, packed + at, phase.offsets.data(), phase.depth(), sums + at,
                  sums_pitch_);
       at += kernel.vectors * lanes;
       left -= kernel.vectors;
@@ -486,19 +531,18 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
   /// Channels-last memory takes a row of pixels of all channels of the batch as one block, other
   /// memory all rows of a slice of one channel.
-  void store_batch(const Region& region, std::int64_t n, const Extent& origin, const FlatRun& flat,
-                   const Extent& size, const StoreBatch& batch, T* sums,
-                   const Destination& destination) const {
+  void store_batch(const Work& work, const Runs& runs, const FlatRun& flat, std::int64_t width,
+                   const StoreBatch& batch, T* sums, const Destination& destination) const {
     const RealView& view = destination.view;
-    const Extent& pitch = region.tile.pitch;
-    const auto& runs = region.tile.runs;
+    const Extent& pitch = work.region.tile.pitch;
+    const Extent& origin = work.origin;
     const std::int64_t step_h = runs[1]->destination_step * view.stride(3);
     const std::int64_t step_w = runs[2]->destination_step * view.stride(4);
     const bool channels_last = parts_ == 1 && view.stride(1) == 1 && step_w != 1;
     Epilogue<T> epilogue{nullptr, channels_last ? 1 : 0, problem_.activation,
-                         problem_.accumulate || region.adds};
+                         problem_.accumulate || work.region.adds};
     for (std::int64_t d = flat.first_d; d < flat.end_d; ++d) {
-      const std::int64_t slice = n * view.stride(0) +
+      const std::int64_t slice = work.n * view.stride(0) +
                                  runs[0]->destination(origin[0] + d) * view.stride(2) +
                                  runs[1]->destination(origin[1] + flat.first_h) * view.stride(3) +
                                  runs[2]->destination(origin[2]) * view.stride(4);
@@ -507,7 +551,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         if (destination.bias != nullptr) epilogue.bias = destination.bias + batch.first;
         for (std::int64_t h = 0; h < flat.end_h - flat.first_h; ++h) {
           store_block(view, slice + batch.first + h * step_h, 1, step_w, slice_sums + h * pitch[2],
-                      sums_pitch_, {batch.channels, size[2]}, epilogue);
+                      sums_pitch_, {batch.channels, width}, epilogue);
         }
         continue;
       }
@@ -515,7 +559,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         if (destination.bias != nullptr) epilogue.bias = destination.bias + batch.first + m;
         store_block(view, slice + view.channel_offset(batch.first + m), step_h, step_w,
                     slice_sums + m * sums_pitch_, pitch[2],
-                    {flat.end_h - flat.first_h, size[2]}, epilogue);
+                    {flat.end_h - flat.first_h, width}, epilogue);
       }
     }
   }
@@ -565,8 +609,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   std::int64_t destination_channels_ = 0;  ///< likewise
   std::vector<Block> blocks_;
   std::int64_t padded_rows_ = 0;
-  std::array<std::vector<AxisRun>, 3> runs_;
+  std::array<std::vector<AxisPhases>, 3> phases_;
   std::vector<Region> regions_;
+  std::vector<TapSet> tap_sets_;
   std::int64_t packed_weight_count_ = 0;
   std::int64_t packed_size_ = 0;
   std::int64_t sums_pitch_ = 0;

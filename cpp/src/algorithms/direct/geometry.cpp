@@ -53,7 +53,8 @@ std::unordered_map<std::int64_t, std::int64_t> first_taps(const Axis& axis, std:
   return taps;
 }
 
-/// Phase of a segment that starts at its element `offset`; every stride-th belongs to it.
+/// Phase of a segment that starts at its element `offset`; every stride-th belongs to it. Shifts
+/// are still source positions.
 AxisRun phase_run(const Axis& axis, const Segment& segment, std::int64_t offset, bool flip,
                   const std::unordered_map<std::int64_t, std::int64_t>& taps,
                   std::int64_t tap_step) {
@@ -64,8 +65,6 @@ AxisRun phase_run(const Axis& axis, const Segment& segment, std::int64_t offset,
   run.count = (segment.count - offset + axis.stride - 1) / axis.stride;
   run.destination_first = segment.destination_first + offset * segment.destination_step;
   run.destination_step = segment.destination_step * axis.stride;
-  run.adds = segment.adds;
-  run.residues.push_back(0);
   const auto first_tap = taps.find(residue);
   if (first_tap == taps.end()) return run;
   run.kernel_first = flip ? axis.kernel - 1 - first_tap->second : first_tap->second;
@@ -74,35 +73,57 @@ AxisRun phase_run(const Axis& axis, const Segment& segment, std::int64_t offset,
     // Output o = phase + j - reach / stride has this input element under the tap.
     run.taps.push_back({0, phase - a * axis.dilation / axis.stride});
   }
-  run.source_first = run.taps.back().shift;  // the last tap reaches furthest back
-  run.reach = run.taps.front().shift - run.source_first;
-  for (Tap& tap : run.taps) tap.shift -= run.source_first;
   return run;
+}
+
+/// Makes shifts relative to the first source position that any tap of any run reads.
+void set_window(AxisPhases& phases) {
+  bool any = false;
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+  for (const AxisRun& run : phases.runs) {
+    phases.count = std::max(phases.count, run.count);
+    phases.repeats = phases.repeats || (run.destination_step == 0 && run.count > 1);
+    for (const Tap& tap : run.taps) {
+      first = any ? std::min(first, tap.shift) : tap.shift;
+      last = any ? std::max(last, tap.shift) : tap.shift;
+      any = true;
+    }
+  }
+  phases.source_first = first;
+  phases.reach = last - first;
+  for (AxisRun& run : phases.runs) {
+    for (Tap& tap : run.taps) tap.shift -= first;
+  }
 }
 
 }  // namespace
 
-AxisRun forward_run(const Axis& axis, bool flip) {
+AxisPhases forward_phases(const Axis& axis, bool flip) {
   AxisRun run;
   run.count = axis.output;
-  run.source_first = -axis.pad_before;
-  run.source_step = axis.stride;
   run.kernel_first = flip ? axis.kernel - 1 : 0;
   run.kernel_step = flip ? -1 : 1;
   run.taps.reserve(static_cast<std::size_t>(axis.kernel));
+  AxisPhases phases;
+  phases.count = axis.output;
+  phases.source_first = -axis.pad_before;
+  phases.source_step = axis.stride;
+  std::vector<std::int64_t>& residues = phases.residues;
   for (std::int64_t a = 0; a < axis.kernel; ++a) {
     const std::int64_t reach = a * axis.dilation;
     const std::int64_t residue = reach % axis.stride;
-    auto found = std::find(run.residues.begin(), run.residues.end(), residue);
-    if (found == run.residues.end()) found = run.residues.insert(found, residue);
-    run.taps.push_back({found - run.residues.begin(), reach / axis.stride});
-    run.reach = std::max(run.reach, reach / axis.stride);
+    auto found = std::find(residues.begin(), residues.end(), residue);
+    if (found == residues.end()) found = residues.insert(found, residue);
+    run.taps.push_back({found - residues.begin(), reach / axis.stride});
+    phases.reach = std::max(phases.reach, reach / axis.stride);
   }
-  return run;
+  phases.runs.push_back(std::move(run));
+  return phases;
 }
 
-std::vector<AxisRun> backward_runs(const Axis& axis, PaddingMode mode, bool flip,
-                                   bool fill_unmet) {
+std::vector<AxisPhases> backward_phases(const Axis& axis, PaddingMode mode, bool flip,
+                                        bool fill_unmet) {
   std::vector<Segment> segments{{axis.pad_before, axis.input, 0, 1, false}};
   if (repeats_input(mode)) {
     append_padding_segments(axis, mode, 0, axis.pad_before, segments);
@@ -111,25 +132,29 @@ std::vector<AxisRun> backward_runs(const Axis& axis, PaddingMode mode, bool flip
   }
   const std::int64_t tap_step = axis.stride / std::gcd(axis.stride, axis.dilation);
   const auto taps = first_taps(axis, tap_step);
-  std::vector<AxisRun> runs;
+  std::vector<AxisPhases> result;
   bool unmet = false;
   for (const Segment& segment : segments) {
-    const std::int64_t phases = std::min(axis.stride, segment.count);
-    for (std::int64_t offset = 0; offset < phases; ++offset) {
+    AxisPhases phases;
+    phases.adds = segment.adds;
+    for (std::int64_t offset = 0; offset < std::min(axis.stride, segment.count); ++offset) {
       AxisRun run = phase_run(axis, segment, offset, flip, taps, tap_step);
       const bool empty = run.taps.empty();
       unmet = unmet || (empty && !segment.adds);
       if (empty && (fill_unmet || segment.adds)) continue;
-      runs.push_back(std::move(run));
+      phases.runs.push_back(std::move(run));
     }
+    if (phases.runs.empty()) continue;
+    set_window(phases);
+    result.push_back(std::move(phases));
   }
   if (unmet && fill_unmet) {
-    AxisRun fill;
+    AxisPhases fill;
     fill.count = axis.input;
-    fill.residues.push_back(0);
-    runs.insert(runs.begin(), std::move(fill));
+    fill.runs.emplace_back().count = axis.input;
+    result.insert(result.begin(), std::move(fill));
   }
-  return runs;
+  return result;
 }
 
 }  // namespace fastconv::direct

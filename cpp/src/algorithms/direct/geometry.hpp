@@ -16,12 +16,13 @@
 /// Forward there is one run; a stride s makes the source step s, so that taps fall into residues
 /// modulo s, and each residue becomes a plane of its own when the source is packed. Backward the
 /// source step is 1 and a stride makes s runs (phases), each with the taps that meet it, so that
-/// no zeros are inserted. Modes of padding that repeat the input add further runs going backward:
-/// the copies of an element hand their gradients to it.
+/// no zeros are inserted. All phases read the same window of the source, which is packed once.
+/// Modes of padding that repeat the input add further phases going backward: the copies of an
+/// element hand their gradients to it.
 namespace fastconv::direct {
 
 struct Tap {
-  std::int64_t plane;  ///< index into AxisRun::residues
+  std::int64_t plane;  ///< index into AxisPhases::residues
   std::int64_t shift;  ///< source elements of that plane to skip
 };
 
@@ -29,30 +30,39 @@ struct AxisRun {
   std::int64_t count = 0;  ///< positions j
   std::int64_t destination_first = 0;
   std::int64_t destination_step = 1;  ///< negative for a mirrored copy, 0 for a repeated one
-  std::int64_t source_first = 0;
-  std::int64_t source_step = 1;
-  std::int64_t reach = 0;  ///< the largest shift
-  bool adds = false;       ///< to what earlier runs wrote
   /// Taps in order stand for kernel elements kernel_first, kernel_first + kernel_step, ...
   std::int64_t kernel_first = 0;
   std::int64_t kernel_step = 1;
   std::vector<Tap> taps;
-  std::vector<std::int64_t> residues;
 
   std::int64_t tap_count() const { return static_cast<std::int64_t>(taps.size()); }
-  std::int64_t plane_count() const { return static_cast<std::int64_t>(residues.size()); }
   std::int64_t destination(std::int64_t j) const {
     return destination_first + j * destination_step;
   }
 };
 
-/// The run of a forward pass along an axis.
-AxisRun forward_run(const Axis& axis, bool flip);
+/// Runs that read one window of the source.
+struct AxisPhases {
+  std::vector<AxisRun> runs;
+  std::int64_t count = 0;  ///< positions of the longest run
+  std::int64_t source_first = 0;
+  std::int64_t source_step = 1;
+  std::int64_t reach = 0;  ///< the largest shift
+  std::vector<std::int64_t> residues{0};
+  bool adds = false;      ///< to what earlier phases wrote
+  bool repeats = false;   ///< a run writes one element several times
+
+  std::int64_t plane_count() const { return static_cast<std::int64_t>(residues.size()); }
+};
+
+/// The one run of a forward pass along an axis.
+AxisPhases forward_phases(const Axis& axis, bool flip);
 
 /// The runs of a backward pass along an axis: those of the elements themselves first, then those
 /// that add the gradients of their copies in the padding. Where a stride leaves elements that no
-/// tap meets, the first run writes zeros everywhere if `fill_unmet`; without it (the destination
+/// tap meets, the first phases write zeros everywhere if `fill_unmet`; without it (the destination
 /// holds values to add to) there is a run for each.
-std::vector<AxisRun> backward_runs(const Axis& axis, PaddingMode mode, bool flip, bool fill_unmet);
+std::vector<AxisPhases> backward_phases(const Axis& axis, PaddingMode mode, bool flip,
+                                        bool fill_unmet);
 
 }  // namespace fastconv::direct

@@ -6,10 +6,10 @@
 
 namespace fastconv::direct {
 
-Tile::Tile(const std::array<const AxisRun*, 3>& axis_runs) : runs(axis_runs) {
+Tile::Tile(const std::array<const AxisPhases*, 3>& axis_phases) : phases(axis_phases) {
   for (std::size_t a = 0; a < 3; ++a) {
-    counts[a] = runs[a]->count;
-    planes *= runs[a]->plane_count();
+    counts[a] = phases[a]->count;
+    planes *= phases[a]->plane_count();
   }
   size = counts;
   update();
@@ -17,7 +17,7 @@ Tile::Tile(const std::array<const AxisRun*, 3>& axis_runs) : runs(axis_runs) {
 
 void Tile::update() {
   for (std::size_t a = 0; a < 3; ++a) {
-    pitch[a] = size[a] + runs[a]->reach;
+    pitch[a] = size[a] + phases[a]->reach;
     tiles[a] = ceil_divide(counts[a], std::max<std::int64_t>(1, size[a]));
   }
   plane_size = product(pitch);
@@ -30,10 +30,10 @@ bool Tile::halve(std::int64_t least_width) {
   double best_ratio = 0.0;
   for (std::size_t a = 0; a < 3; ++a) {
     // A run that writes one element repeatedly must stay within one tile.
-    if (size[a] < 2 || runs[a]->destination_step == 0) continue;
+    if (size[a] < 2 || phases[a]->repeats) continue;
     if (a == 2 && size[a] < 2 * least_width) continue;
     const double ratio =
-        kPreference[a] * static_cast<double>(size[a]) / static_cast<double>(runs[a]->reach + 1);
+        kPreference[a] * static_cast<double>(size[a]) / static_cast<double>(phases[a]->reach + 1);
     if (ratio > best_ratio) {
       best = static_cast<int>(a);
       best_ratio = ratio;
@@ -57,14 +57,22 @@ Extent Tile::size_at(const Extent& first) const {
   return result;
 }
 
-std::vector<std::int64_t> Tile::tap_offsets() const {
+Extent Tile::size_at(const Extent& first, const Runs& runs) const {
+  Extent result;
+  for (std::size_t a = 0; a < 3; ++a) {
+    result[a] = std::clamp<std::int64_t>(runs[a]->count - first[a], 0, size[a]);
+  }
+  return result;
+}
+
+std::vector<std::int64_t> Tile::tap_offsets(const Runs& runs) const {
   std::vector<std::int64_t> offsets;
-  offsets.reserve(static_cast<std::size_t>(tap_count()));
+  offsets.reserve(static_cast<std::size_t>(tap_count(runs)));
   for (const Tap& d : runs[0]->taps) {
     for (const Tap& h : runs[1]->taps) {
       for (const Tap& w : runs[2]->taps) {
         const std::int64_t plane =
-            (d.plane * runs[1]->plane_count() + h.plane) * runs[2]->plane_count() + w.plane;
+            (d.plane * phases[1]->plane_count() + h.plane) * phases[2]->plane_count() + w.plane;
         offsets.push_back(plane * plane_size +
                           (d.shift * pitch[1] + h.shift) * pitch[2] + w.shift);
       }
@@ -84,10 +92,10 @@ struct AxisPositions {
   std::int64_t inside_first;
   std::int64_t inside_end;
 
-  AxisPositions(const AxisRun& run, std::size_t plane, std::int64_t origin, std::int64_t length,
-                std::int64_t size)
-      : start(run.source_first + run.residues[plane] + run.source_step * origin),
-        step(run.source_step),
+  AxisPositions(const AxisPhases& phases, std::size_t plane, std::int64_t origin,
+                std::int64_t length, std::int64_t size)
+      : start(phases.source_first + phases.residues[plane] + phases.source_step * origin),
+        step(phases.source_step),
         count(length) {
     const auto index_at_or_after = [&](std::int64_t position) {
       if (position <= start) return std::int64_t{0};
@@ -248,15 +256,16 @@ void pack_source(const Tile& tile, const SourcePadding& padding, const Extent& o
                  LoadBlockFunction<T> load_block, T* packed) {
   const Extent size = tile.size_at(origin);
   const auto positions = [&](std::size_t axis, std::size_t plane) {
-    const AxisRun& run = *tile.runs[axis];
-    return AxisPositions(run, plane, origin[axis], size[axis] + run.reach, padding.sizes[axis]);
+    const AxisPhases& phases = *tile.phases[axis];
+    return AxisPositions(phases, plane, origin[axis], size[axis] + phases.reach,
+                         padding.sizes[axis]);
   };
   T* plane = packed;
-  for (std::size_t rd = 0; rd < tile.runs[0]->residues.size(); ++rd) {
+  for (std::size_t rd = 0; rd < tile.phases[0]->residues.size(); ++rd) {
     const AxisPositions d = positions(0, rd);
-    for (std::size_t rh = 0; rh < tile.runs[1]->residues.size(); ++rh) {
+    for (std::size_t rh = 0; rh < tile.phases[1]->residues.size(); ++rh) {
       const AxisPositions h = positions(1, rh);
-      for (std::size_t rw = 0; rw < tile.runs[2]->residues.size(); ++rw) {
+      for (std::size_t rw = 0; rw < tile.phases[2]->residues.size(); ++rw) {
         const AxisPositions w = positions(2, rw);
         PlanePacker<T>(tile, padding, source, load_block, d, h, w).pack(n, first, count, plane);
         plane += tile.plane_size;

@@ -16,21 +16,29 @@ inline std::int64_t product(const Extent& extent) { return extent[0] * extent[1]
 
 inline std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// A box of positions, one run along each axis, and the padded planes that hold its source.
+/// One run along each axis.
+using Runs = std::array<const AxisRun*, 3>;
+
+inline std::int64_t tap_count(const Runs& runs) {
+  return runs[0]->tap_count() * runs[1]->tap_count() * runs[2]->tap_count();
+}
+
+/// A box of positions j along each axis, and the padded planes that hold what all phases of the
+/// three axes read for it.
 ///
 /// A channel of the packed source is `planes` planes (one for each combination of residues), each
 /// [pitch_d][pitch_h][pitch_w] positions; every tap of every position of the tile lies at a fixed
 /// offset from the position's own index, so a plane can be read as one flat row.
 struct Tile {
-  std::array<const AxisRun*, 3> runs;
-  Extent counts;   ///< positions of the whole box
-  Extent size;     ///< positions of one tile; the last along an axis may have fewer
-  Extent pitch;    ///< size + reach
-  Extent tiles;    ///< tiles along each axis
+  std::array<const AxisPhases*, 3> phases;
+  Extent counts;  ///< positions of the whole box
+  Extent size;    ///< positions of one tile; the last along an axis may have fewer
+  Extent pitch;   ///< size + reach
+  Extent tiles;   ///< tiles along each axis
   std::int64_t planes = 1;
   std::int64_t plane_size = 0;
 
-  explicit Tile(const std::array<const AxisRun*, 3>& axis_runs);
+  explicit Tile(const std::array<const AxisPhases*, 3>& axis_phases);
 
   /// Halves the tile along the axis where that repeats the fewest source elements; false if it
   /// cannot be halved without leaving fewer than `least_width` positions in a row.
@@ -38,15 +46,15 @@ struct Tile {
 
   std::int64_t tile_count() const { return product(tiles); }
   std::int64_t channel_size() const { return planes * plane_size; }
-  std::int64_t tap_count() const {
-    return runs[0]->tap_count() * runs[1]->tap_count() * runs[2]->tap_count();
-  }
-  /// First position of a tile, and how many it has.
+  /// First position of a tile, and how many it has of the box, or of a run of each axis (none, if
+  /// the run is shorter than the longest one).
   Extent origin(std::int64_t index) const;
   Extent size_at(const Extent& origin) const;
+  Extent size_at(const Extent& origin, const Runs& runs) const;
 
-  /// Offsets of all taps from a position's own index, in the order of the packed weights.
-  std::vector<std::int64_t> tap_offsets() const;
+  /// Offsets of all taps of the runs from a position's own index, in the order of the packed
+  /// weights.
+  std::vector<std::int64_t> tap_offsets(const Runs& runs) const;
 
  private:
   void update();

@@ -43,19 +43,21 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   WeightGradientPlan(const Problem& problem, int threads)
       : problem_(problem),
         kernels_(active_kernels().typed<T>()),
-        threads_(problem.multiply_adds() < 1e5 ? 1 : threads),
+        threads_(worthwhile_threads(problem, threads)),
         parts_(problem.is_complex() ? 2 : 1),
         input_channels_(problem.c / problem.g * parts_),
         output_channels_(problem.k / problem.g * parts_),
         outer_products_(2 * output_channels_ >= kernels_.lanes),
-        runs_{forward_run(problem.axes[0], problem.flip), forward_run(problem.axes[1], problem.flip),
-              forward_run(problem.axes[2], problem.flip)},
-        tile_({&runs_[0], &runs_[1], &runs_[2]}) {
+        phases_{forward_phases(problem.axes[0], problem.flip),
+                forward_phases(problem.axes[1], problem.flip),
+                forward_phases(problem.axes[2], problem.flip)},
+        runs_{&phases_[0].runs[0], &phases_[1].runs[0], &phases_[2].runs[0]},
+        tile_({&phases_[0], &phases_[1], &phases_[2]}) {
     if (input_channels_ == 0 || output_channels_ == 0) return;
-    taps_ = tile_.tap_count();
+    taps_ = tap_count(runs_);
     choose_blocks();
     choose_items();
-    tap_offsets_ = tile_.tap_offsets();
+    tap_offsets_ = tile_.tap_offsets(runs_);
   }
 
   std::size_t workspace_bytes() const override {
@@ -405,7 +407,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     const std::int64_t c_per_group = input_channels_ / parts_;
     const auto store_block = kernels_.store_block[static_cast<int>(weight.type())];
     const Epilogue<T> epilogue{nullptr, 0, Activation::none, problem_.accumulate};
-    const std::int64_t row_taps = runs_[2].tap_count();
+    const std::int64_t row_taps = runs_[2]->tap_count();
     parallel_for(problem_.k, threads_, [&](std::int64_t k, int) {
       const T* group_sums = sums + k / k_per_group * group_sum_count();
       constexpr std::int64_t kChunk = 128;
@@ -414,20 +416,20 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
         for (std::int64_t tap = 0; tap < taps_;) {
           const std::int64_t in_row = tap % row_taps;
           const std::int64_t count = std::min(kChunk, row_taps - in_row);
-          const std::int64_t d = tap / row_taps / runs_[1].tap_count();
-          const std::int64_t h = tap / row_taps % runs_[1].tap_count();
+          const std::int64_t d = tap / row_taps / runs_[1]->tap_count();
+          const std::int64_t h = tap / row_taps % runs_[1]->tap_count();
           const auto element = [](const AxisRun& run, std::int64_t index) {
             return run.kernel_first + index * run.kernel_step;
           };
           const std::int64_t offset = k * weight.stride(0) + c * weight.stride(1) +
-                                      element(runs_[0], d) * weight.stride(2) +
-                                      element(runs_[1], h) * weight.stride(3) +
-                                      element(runs_[2], in_row) * weight.stride(4);
+                                      element(*runs_[0], d) * weight.stride(2) +
+                                      element(*runs_[1], h) * weight.stride(3) +
+                                      element(*runs_[2], in_row) * weight.stride(4);
           for (std::int64_t part = 0; part < parts_; ++part) {
             for (std::int64_t i = 0; i < count; ++i) {
               row[i] = gradient_part(group_sums, k % k_per_group, c, tap + i, part);
             }
-            store_block(weight.at(offset + part), 1, runs_[2].kernel_step * weight.stride(4), row,
+            store_block(weight.at(offset + part), 1, runs_[2]->kernel_step * weight.stride(4), row,
                         kChunk, {1, count}, epilogue);
           }
           tap += count;
@@ -455,7 +457,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   std::int64_t input_channels_;   ///< of one group, in the real view
   std::int64_t output_channels_;  ///< likewise
   bool outer_products_;
-  std::array<AxisRun, 3> runs_;
+  std::array<AxisPhases, 3> phases_;
+  Runs runs_;
   Tile tile_;
   std::int64_t taps_ = 1;
   std::vector<Block> outer_blocks_;

@@ -21,7 +21,7 @@ WeightPacker<T>::WeightPacker(const Problem& problem, const TensorView& weight,
 }
 
 template <class T>
-void WeightPacker<T>::pack_taps(const std::array<const AxisRun*, 3>& runs, std::int64_t offset,
+void WeightPacker<T>::pack_taps(const Runs& runs, std::int64_t offset,
                                 int rows, T* packed) const {
   const std::int64_t step = runs[2]->kernel_step * weight_.stride(4);
   for (std::int64_t d = 0; d < runs[0]->tap_count(); ++d) {
@@ -37,10 +37,10 @@ void WeightPacker<T>::pack_taps(const std::array<const AxisRun*, 3>& runs, std::
 }
 
 template <class T>
-void WeightPacker<T>::pack_block(const std::array<const AxisRun*, 3>& runs, std::int64_t group,
+void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group,
                                  std::int64_t first, std::int64_t channels, int rows,
                                  T* packed) const {
-  const std::int64_t taps = runs[0]->tap_count() * runs[1]->tap_count() * runs[2]->tap_count();
+  const std::int64_t taps = tap_count(runs);
   const std::int64_t depth = source_channels_ * parts_ * taps;
   if (channels < rows) std::fill(packed, packed + depth * rows, T(0));
   for (std::int64_t m = 0; m < channels; ++m) {

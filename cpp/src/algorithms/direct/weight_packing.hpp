@@ -1,7 +1,6 @@
 #pragma once
 
-#include "algorithms/direct/geometry.hpp"
-#include "algorithms/direct/real_view.hpp"
+#include "algorithms/direct/tile.hpp"
 #include "kernels/kernel_table.hpp"
 
 namespace fastconv::direct {
@@ -16,12 +15,12 @@ class WeightPacker {
 
   /// Destination channels [first, first + channels) of the group, with the taps of the three
   /// runs. Rows from `channels` to `rows` are zero.
-  void pack_block(const std::array<const AxisRun*, 3>& runs, std::int64_t group, std::int64_t first,
+  void pack_block(const Runs& runs, std::int64_t group, std::int64_t first,
                   std::int64_t channels, int rows, T* packed) const;
 
  private:
   /// Weights of one (destination, source) pair of channels, `rows` apart.
-  void pack_taps(const std::array<const AxisRun*, 3>& runs, std::int64_t offset, int rows,
+  void pack_taps(const Runs& runs, std::int64_t offset, int rows,
                  T* packed) const;
 
   RealView weight_;
