@@ -87,6 +87,7 @@ template <class T, class Storage>
 constexpr void add_operand_type(TypedKernels<T>& kernels, DataType type) {
   kernels.load_row[static_cast<int>(type)] = load_row<T, Storage>;
   kernels.load_block[static_cast<int>(type)] = load_block<T, Storage>;
+  kernels.load_weights[static_cast<int>(type)] = load_weights<T, Storage>;
 }
 
 template <class T, class Storage>

@@ -82,6 +82,24 @@ using LoadBlockFunction = void (*)(T* to, std::int64_t to_pitch, const void* fro
                                    std::int64_t from_pitch, std::int64_t from_stride,
                                    BlockShape shape);
 
+/// Weights of one block of rows (destination channels): which of them, and where they go.
+struct WeightShape {
+  std::int64_t sources;  ///< source channels
+  std::int64_t taps;
+  std::int64_t rows;
+  std::int64_t source_stride;
+  std::int64_t tap_stride;
+  std::int64_t row_stride;
+  std::int64_t to_source_pitch;
+  std::int64_t to_tap_pitch;
+  std::int64_t to_row_step;
+};
+
+/// to[s * to_source_pitch + t * to_tap_pitch + m * to_row_step] =
+/// from[s * source_stride + t * tap_stride + m * row_stride], converted.
+template <class T>
+using LoadWeightsFunction = void (*)(T* to, const void* from, const WeightShape& shape);
+
 /// What happens to a sum on its way into the result.
 template <class T>
 struct Epilogue {
@@ -115,6 +133,7 @@ struct TypedKernels {
   // By storage type; null where T is not its compute type, and for types no result has.
   LoadRowFunction<T> load_row[kDataTypeCount];
   LoadBlockFunction<T> load_block[kDataTypeCount];
+  LoadWeightsFunction<T> load_weights[kDataTypeCount];
   StoreBlockFunction<T> store_block[kDataTypeCount];
 };
 

@@ -98,6 +98,36 @@ void load_block(T* to, std::int64_t to_pitch, const void* from, std::int64_t fro
   }
 }
 
+/// The number of rows is a constant in the loops that matter: 8 channels are gathered from 8
+/// streams and written side by side.
+template <class T, class Storage, int kRows>
+void load_weight_rows(T* to, const Storage* from, const WeightShape& shape) {
+  const std::int64_t rows = kRows > 0 ? kRows : shape.rows;
+  const std::int64_t to_row_step = kRows > 0 ? 1 : shape.to_row_step;
+  for (std::int64_t s = 0; s < shape.sources; ++s) {
+    for (std::int64_t t = 0; t < shape.taps; ++t) {
+      T* to_rows = to + s * shape.to_source_pitch + t * shape.to_tap_pitch;
+      const Storage* from_rows = from + s * shape.source_stride + t * shape.tap_stride;
+#pragma GCC unroll 8
+      for (std::int64_t m = 0; m < rows; ++m) {
+        to_rows[m * to_row_step] = static_cast<T>(to_compute(from_rows[m * shape.row_stride]));
+      }
+    }
+  }
+}
+
+template <class T, class Storage>
+void load_weights(T* to, const void* from, const WeightShape& shape) {
+  const auto* source = static_cast<const Storage*>(from);
+  if (shape.rows == 8 && shape.to_row_step == 1) {
+    load_weight_rows<T, Storage, 8>(to, source, shape);
+  } else if (shape.rows == 4 && shape.to_row_step == 1) {
+    load_weight_rows<T, Storage, 4>(to, source, shape);
+  } else {
+    load_weight_rows<T, Storage, 0>(to, source, shape);
+  }
+}
+
 template <class T, class Storage>
 void store_elements(Storage* to, std::int64_t to_stride, const T* sums, std::int64_t count) {
   if (to_stride == 1) {

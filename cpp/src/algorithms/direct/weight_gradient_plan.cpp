@@ -15,11 +15,11 @@
 /// Tiles and pieces depend on the problem alone, so that the order of every sum, and with it every
 /// bit of the result, is the same for any number of threads.
 #include <algorithm>
-#include <cstring>
 #include <vector>
 
 #include "algorithms/direct/direct.hpp"
 #include "algorithms/direct/tile.hpp"
+#include "algorithms/direct/weight_packing.hpp"
 #include "runtime/aligned_buffer.hpp"
 #include "runtime/parallel.hpp"
 
@@ -34,6 +34,9 @@ constexpr std::int64_t kChunkBytes = 24 * 1024;
 constexpr std::int64_t kWantedItems = 16;
 /// Sums of all pieces of the reduction together, unless one piece alone is larger.
 constexpr std::int64_t kSumBytes = 8 * 1024 * 1024;
+/// Output channels whose sums are stored together, and the longest row of taps that is.
+constexpr std::int64_t kStoredOutputs = 16;
+constexpr std::int64_t kStoredTaps = 64;
 /// (channel, tap) pairs that the packing of a gradient tile should serve.
 constexpr std::int64_t kPairsPerItem = 1024;
 
@@ -75,9 +78,6 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                    reduce_item(item, RealView(arguments.input), RealView(arguments.output), memory,
                                thread);
                  });
-    parallel_for(problem_.g * input_channels_ / parts_, threads_, [&](std::int64_t channel, int) {
-      add_pieces(channel, memory.sums);
-    });
     store(RealView(arguments.weight), memory.sums);
   }
 
@@ -391,63 +391,78 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  /// Into the first piece, in order.
-  void add_pieces(std::int64_t channel, T* sums) const {
-    const std::int64_t channels = input_channels_ / parts_;
-    const std::int64_t count = parts_ * taps_ * padded_outputs_;
-    T* to = sums + channel / channels * group_sum_count() + channel % channels * count;
-    for (std::int64_t piece = 1; piece < pieces_; ++piece) {
-      const T* from = to + piece * sum_count();
-      for (std::int64_t i = 0; i < count; ++i) to[i] = add(to[i], from[i]);
-    }
-  }
-
+  /// Adds up the pieces, in their order, and transposes [c][a][k] into rows of taps, 16 output
+  /// channels (a cache line of sums) at a time.
   void store(const RealView& weight, const T* sums) const {
     const std::int64_t k_per_group = output_channels_ / parts_;
-    const std::int64_t c_per_group = input_channels_ / parts_;
-    const auto store_block = kernels_.store_block[static_cast<int>(weight.type())];
-    const Epilogue<T> epilogue{nullptr, 0, Activation::none, problem_.accumulate};
-    const std::int64_t row_taps = runs_[2]->tap_count();
-    parallel_for(problem_.k, threads_, [&](std::int64_t k, int) {
-      const T* group_sums = sums + k / k_per_group * group_sum_count();
-      constexpr std::int64_t kChunk = 128;
-      T row[kChunk];
-      for (std::int64_t c = 0; c < c_per_group; ++c) {
-        for (std::int64_t tap = 0; tap < taps_;) {
-          const std::int64_t in_row = tap % row_taps;
-          const std::int64_t count = std::min(kChunk, row_taps - in_row);
-          const std::int64_t d = tap / row_taps / runs_[1]->tap_count();
-          const std::int64_t h = tap / row_taps % runs_[1]->tap_count();
-          const auto element = [](const AxisRun& run, std::int64_t index) {
-            return run.kernel_first + index * run.kernel_step;
-          };
-          const std::int64_t offset = k * weight.stride(0) + c * weight.stride(1) +
-                                      element(*runs_[0], d) * weight.stride(2) +
-                                      element(*runs_[1], h) * weight.stride(3) +
-                                      element(*runs_[2], in_row) * weight.stride(4);
-          for (std::int64_t part = 0; part < parts_; ++part) {
-            for (std::int64_t i = 0; i < count; ++i) {
-              row[i] = gradient_part(group_sums, k % k_per_group, c, tap + i, part);
-            }
-            store_block(weight.at(offset + part), 1, runs_[2]->kernel_step * weight.stride(4), row,
-                        kChunk, {1, count}, epilogue);
-          }
-          tap += count;
-        }
-      }
+    const std::int64_t blocks_per_group = ceil_divide(output_channels_, kStoredOutputs);
+    parallel_for(problem_.g * blocks_per_group, threads_, [&](std::int64_t item, int) {
+      const std::int64_t group = item / blocks_per_group;
+      const std::int64_t first = item % blocks_per_group * kStoredOutputs;
+      const std::int64_t outputs = std::min(kStoredOutputs, output_channels_ - first) / parts_;
+      store_outputs(weight, sums + group * group_sum_count() + first,
+                    group * k_per_group + first / parts_, outputs);
     });
   }
 
-  /// Real or imaginary part of gradient * input, or of gradient * conj(input), from the products of
-  /// the parts.
-  T gradient_part(const T* sums, std::int64_t k, std::int64_t c, std::int64_t tap,
-                  std::int64_t part) const {
-    const auto at = [&](std::int64_t k_part, std::int64_t c_part) {
-      return sums[((c * parts_ + c_part) * taps_ + tap) * padded_outputs_ + k * parts_ + k_part];
-    };
-    if (parts_ == 1) return at(0, 0);
+  void store_outputs(const RealView& weight, const T* sums, std::int64_t first_k,
+                     std::int64_t outputs) const {
+    const TapRows tap_rows(weight, runs_);
+    const auto store_block = kernels_.store_block[static_cast<int>(weight.type())];
+    const Epilogue<T> epilogue{nullptr, 0, Activation::none, problem_.accumulate};
+    // Where taps of successive channels are contiguous too, a row goes on from one to the next.
+    const std::int64_t channels = input_channels_ / parts_;
+    const bool joined = tap_rows.rows() == 1 && parts_ == 1 &&
+                        weight.stride(1) == taps_ * tap_rows.step();
+    const std::int64_t rows = joined ? 1 : channels * tap_rows.rows();
+    const std::int64_t row_length = joined ? channels * taps_ : tap_rows.taps_of_row();
+    T block[kStoredOutputs * kStoredTaps];
+    for (std::int64_t row = 0; row < rows; ++row) {
+      const std::int64_t c = row / tap_rows.rows();
+      const std::int64_t tap_row = row % tap_rows.rows();
+      for (std::int64_t first = 0; first < row_length; first += kStoredTaps) {
+        const std::int64_t count = std::min(kStoredTaps, row_length - first);
+        const std::int64_t pair = c * parts_ * taps_ + tap_row * tap_rows.taps_of_row() + first;
+        gather(sums + pair * padded_outputs_, outputs, count, block);
+        const std::int64_t offset = first_k * weight.stride(0) + c * weight.stride(1) +
+                                    tap_rows.offset(tap_row) + first * tap_rows.step();
+        for (std::int64_t part = 0; part < parts_; ++part) {
+          for (std::int64_t k = 0; k < outputs; ++k) {
+            store_block(weight.at(offset + k * weight.stride(0) + part), 1, tap_rows.step(),
+                        block + (k * parts_ + part) * kStoredTaps, kStoredTaps, {1, count},
+                        epilogue);
+          }
+        }
+      }
+    }
+  }
+
+  /// block[output][i] = the sum over all pieces of pair i, real parts combined into complex ones:
+  /// gradient * conj(input) or gradient * input.
+  void gather(const T* sums, std::int64_t outputs, std::int64_t count, T* block) const {
     const T sign = problem_.conjugate ? T(1) : T(-1);
-    return part == 0 ? at(0, 0) + sign * at(1, 1) : at(1, 0) - sign * at(0, 1);
+    for (std::int64_t i = 0; i < count; ++i) {
+      T line[kStoredOutputs];
+      add_pieces(sums + i * padded_outputs_, outputs * parts_, line);
+      if (parts_ == 1) {
+        for (std::int64_t k = 0; k < outputs; ++k) block[k * kStoredTaps + i] = line[k];
+        continue;
+      }
+      T imaginary[kStoredOutputs];
+      add_pieces(sums + (taps_ + i) * padded_outputs_, outputs * parts_, imaginary);
+      for (std::int64_t k = 0; k < 2 * outputs; k += 2) {
+        block[k * kStoredTaps + i] = line[k] + sign * imaginary[k + 1];
+        block[(k + 1) * kStoredTaps + i] = line[k + 1] - sign * imaginary[k];
+      }
+    }
+  }
+
+  void add_pieces(const T* sums, std::int64_t count, T* line) const {
+    std::copy_n(sums, count, line);
+    for (std::int64_t piece = 1; piece < pieces_; ++piece) {
+      const T* from = sums + piece * sum_count();
+      for (std::int64_t k = 0; k < count; ++k) line[k] = add(line[k], from[k]);
+    }
   }
 
   Problem problem_;

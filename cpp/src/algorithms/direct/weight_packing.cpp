@@ -4,11 +4,38 @@
 
 namespace fastconv::direct {
 
+TapRows::TapRows(const RealView& weight, const Runs& runs)
+    : weight_(weight),
+      runs_(runs),
+      taps_(tap_count(runs)),
+      rows_(runs[0]->tap_count() * runs[1]->tap_count()),
+      step_(runs[2]->kernel_step * weight.stride(4)) {
+  const auto continues = [&](std::size_t axis, std::int64_t count) {
+    return runs[axis]->tap_count() == 1 ||
+           runs[axis]->kernel_step * weight.stride(axis + 2) == step_ * count;
+  };
+  if (!continues(1, runs[2]->tap_count())) return;
+  rows_ = runs[0]->tap_count();
+  if (continues(0, runs[1]->tap_count() * runs[2]->tap_count())) rows_ = 1;
+}
+
+std::int64_t TapRows::offset(std::int64_t row) const {
+  const std::int64_t tap = row * taps_of_row();
+  const std::int64_t width = runs_[2]->tap_count();
+  const std::int64_t height = runs_[1]->tap_count();
+  const auto element = [&](std::size_t axis, std::int64_t index) {
+    return (runs_[axis]->kernel_first + index * runs_[axis]->kernel_step) *
+           weight_.stride(axis + 2);
+  };
+  return element(0, tap / width / height) + element(1, tap / width % height) +
+         element(2, tap % width);
+}
+
 template <class T>
 WeightPacker<T>::WeightPacker(const Problem& problem, const TensorView& weight,
                               const TypedKernels<T>& kernels)
     : weight_(weight),
-      load_row_(kernels.load_row[static_cast<int>(weight_.type())]),
+      load_weights_(kernels.load_weights[static_cast<int>(weight_.type())]),
       parts_(weight_.parts()),
       conjugate_(problem.conjugate) {
   const std::int64_t k_per_group = problem.k / problem.g;
@@ -21,40 +48,35 @@ WeightPacker<T>::WeightPacker(const Problem& problem, const TensorView& weight,
 }
 
 template <class T>
-void WeightPacker<T>::pack_taps(const Runs& runs, std::int64_t offset,
-                                int rows, T* packed) const {
-  const std::int64_t step = runs[2]->kernel_step * weight_.stride(4);
-  for (std::int64_t d = 0; d < runs[0]->tap_count(); ++d) {
-    const std::int64_t kd = runs[0]->kernel_first + d * runs[0]->kernel_step;
-    for (std::int64_t h = 0; h < runs[1]->tap_count(); ++h) {
-      const std::int64_t kh = runs[1]->kernel_first + h * runs[1]->kernel_step;
-      const std::int64_t at = offset + kd * weight_.stride(2) + kh * weight_.stride(3) +
-                              runs[2]->kernel_first * weight_.stride(4);
-      load_row_(packed, rows, weight_.at(at), step, runs[2]->tap_count());
-      packed += runs[2]->tap_count() * rows;
-    }
-  }
-}
-
-template <class T>
-void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group,
-                                 std::int64_t first, std::int64_t channels, int rows,
-                                 T* packed) const {
-  const std::int64_t taps = tap_count(runs);
-  const std::int64_t depth = source_channels_ * parts_ * taps;
-  if (channels < rows) std::fill(packed, packed + depth * rows, T(0));
-  for (std::int64_t m = 0; m < channels; ++m) {
-    const std::int64_t destination = (first + m) / parts_;
-    const std::int64_t destination_part = (first + m) % parts_;
-    const std::int64_t base = group * group_stride_ + destination * destination_stride_;
-    for (std::int64_t c = 0; c < source_channels_ * parts_; ++c) {
-      const std::int64_t source_part = c % parts_;
+void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int64_t first,
+                                 std::int64_t channels, int rows, T* packed) const {
+  const TapRows tap_rows(weight_, runs);
+  const std::int64_t taps = tap_rows.taps();
+  if (channels < rows) std::fill_n(packed, source_channels_ * parts_ * taps * rows, T(0));
+  // Blocks of complex problems begin with a real part: they have an even number of rows.
+  const std::int64_t base = group * group_stride_ + first / parts_ * destination_stride_;
+  WeightShape shape{.sources = source_channels_,
+                    .taps = tap_rows.taps_of_row(),
+                    .rows = channels / parts_,
+                    .source_stride = source_stride_,
+                    .tap_stride = tap_rows.step(),
+                    .row_stride = destination_stride_,
+                    .to_source_pitch = parts_ * taps * rows,
+                    .to_tap_pitch = rows,
+                    .to_row_step = parts_};
+  for (std::int64_t destination_part = 0; destination_part < parts_; ++destination_part) {
+    for (std::int64_t source_part = 0; source_part < parts_; ++source_part) {
       const bool imaginary = destination_part != source_part;
-      T* to = packed + c * taps * rows + m;
-      pack_taps(runs, base + c / parts_ * source_stride_ + (imaginary ? 1 : 0), rows, to);
+      T* to = packed + source_part * taps * rows + destination_part;
+      for (std::int64_t row = 0; row < tap_rows.rows(); ++row) {
+        load_weights_(to + row * shape.taps * rows,
+                      weight_.at(base + tap_rows.offset(row) + (imaginary ? 1 : 0)), shape);
+      }
       // The real part of a product subtracts the imaginary parts; conjugation swaps the sign.
-      if (imaginary && (source_part == 1) != conjugate_) {
-        for (std::int64_t i = 0; i < taps; ++i) to[i * rows] = -to[i * rows];
+      if (!imaginary || (source_part == 1) == conjugate_) continue;
+      for (std::int64_t source = 0; source < source_channels_; ++source) {
+        T* matrix = to + source * shape.to_source_pitch;
+        for (std::int64_t i = 0; i < taps * rows; i += parts_) matrix[i] = -matrix[i];
       }
     }
   }

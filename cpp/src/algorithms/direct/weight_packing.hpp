@@ -5,6 +5,27 @@
 
 namespace fastconv::direct {
 
+/// The taps of three runs in the memory of a weight, as rows of taps at one step. A kernel that is
+/// contiguous, or mirrored along every axis, is one row.
+class TapRows {
+ public:
+  TapRows(const RealView& weight, const Runs& runs);
+
+  std::int64_t taps() const { return taps_; }
+  std::int64_t rows() const { return rows_; }
+  std::int64_t taps_of_row() const { return taps_ / rows_; }
+  std::int64_t step() const { return step_; }
+  /// Where a row begins, from the kernel's first element.
+  std::int64_t offset(std::int64_t row) const;
+
+ private:
+  const RealView& weight_;
+  const Runs& runs_;
+  std::int64_t taps_;
+  std::int64_t rows_;
+  std::int64_t step_;
+};
+
 /// Arranges weights for the correlation microkernel: [source channel][tap][row], rows being
 /// destination channels. Going backward the two kinds of channels change places. Complex weights
 /// become the real 2x2 matrices [re -im; im re] of their action on (real, imaginary) pairs.
@@ -15,17 +36,13 @@ class WeightPacker {
 
   /// Destination channels [first, first + channels) of the group, with the taps of the three
   /// runs. Rows from `channels` to `rows` are zero.
-  void pack_block(const Runs& runs, std::int64_t group, std::int64_t first,
-                  std::int64_t channels, int rows, T* packed) const;
+  void pack_block(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
+                  int rows, T* packed) const;
 
  private:
-  /// Weights of one (destination, source) pair of channels, `rows` apart.
-  void pack_taps(const Runs& runs, std::int64_t offset, int rows,
-                 T* packed) const;
-
   RealView weight_;
-  LoadRowFunction<T> load_row_;
-  int parts_;
+  LoadWeightsFunction<T> load_weights_;
+  std::int64_t parts_;
   bool conjugate_;
   std::int64_t source_channels_;
   std::int64_t group_stride_;
