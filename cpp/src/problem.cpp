@@ -25,10 +25,11 @@ std::string axis_name(const ProblemDescription& d, int axis) {
   return d.spatial_rank == 1 ? "its spatial axis" : text("its ", kAxisNames[axis], " axis");
 }
 
-void require_size(const char* argument, const std::string& what, std::int64_t got,
-                  std::int64_t least) {
+/// `what` is called for its text only when there is something to complain of.
+template <class What>
+void require_size(const char* argument, const What& what, std::int64_t got, std::int64_t least) {
   if (got < least || got > kLargestSize) {
-    throw ValueError(text(argument, ": got ", got, " for ", what, ", needs ", least, " to 2^40"));
+    throw ValueError(text(argument, ": got ", got, " for ", what(), ", needs ", least, " to 2^40"));
   }
 }
 
@@ -70,10 +71,11 @@ std::array<std::int64_t, 2> padding_amounts(const ProblemDescription& d, int a) 
 }
 
 Axis describe_axis(const ProblemDescription& d, int a) {
-  require_size("input", axis_name(d, a), d.input[a], 1);
-  require_size("weight", axis_name(d, a), d.kernel[a], 1);
-  require_size("stride", axis_name(d, a), d.stride[a], 1);
-  require_size("dilation", axis_name(d, a), d.dilation[a], 1);
+  const auto name = [&] { return axis_name(d, a); };
+  require_size("input", name, d.input[a], 1);
+  require_size("weight", name, d.kernel[a], 1);
+  require_size("stride", name, d.stride[a], 1);
+  require_size("dilation", name, d.dilation[a], 1);
   std::int64_t reach = 0;
   if (__builtin_mul_overflow(d.dilation[a], d.kernel[a] - 1, &reach) || reach > kLargestSize) {
     throw ValueError(text("dilation: got ", d.dilation[a], " with a kernel of ", d.kernel[a],
@@ -105,11 +107,11 @@ Axis describe_axis(const ProblemDescription& d, int a) {
 }
 
 void check_channels(const ProblemDescription& d) {
-  require_size("groups", "the number of groups", d.groups, 1);
-  require_size("input", "the batch", d.n, 0);
-  require_size("input", "its channels", d.c, 0);
-  require_size("weight", "output channels", d.k, 0);
-  require_size("weight", "channels of a group", d.c_per_group, 0);
+  require_size("groups", [] { return "the number of groups"; }, d.groups, 1);
+  require_size("input", [] { return "the batch"; }, d.n, 0);
+  require_size("input", [] { return "its channels"; }, d.c, 0);
+  require_size("weight", [] { return "output channels"; }, d.k, 0);
+  require_size("weight", [] { return "channels of a group"; }, d.c_per_group, 0);
   if (d.c % d.groups != 0) {
     throw ValueError(text("groups: got ", d.groups, ", needs a divisor of the input's ", d.c,
                           " channels"));

@@ -1,10 +1,48 @@
 #include "call.hpp"
 
+#include <array>
 #include <limits>
+#include <memory>
 
 #include "runtime/aligned_buffer.hpp"
 
 namespace fastconv::python {
+namespace {
+
+/// The plans of the last few problems of this Python thread. Making one takes about as long as a
+/// small convolution itself.
+class RecentPlans {
+ public:
+  std::shared_ptr<const Plan> find_or_make(const Problem& problem, const PlanOptions& options) {
+    Key key{problem, std::string(options.algorithm), options.precision,
+            options.threads > 0 ? options.threads : num_threads()};
+    for (const Entry& entry : entries_) {
+      if (entry.plan != nullptr && entry.key == key) return entry.plan;
+    }
+    auto plan = std::make_shared<const Plan>(problem, options);
+    entries_[oldest_] = {std::move(key), plan};
+    oldest_ = (oldest_ + 1) % entries_.size();
+    return plan;
+  }
+
+ private:
+  struct Key {
+    Problem problem;
+    std::string algorithm;
+    Precision precision = Precision::standard;
+    int threads = 0;
+    bool operator==(const Key&) const = default;
+  };
+  struct Entry {
+    Key key;
+    std::shared_ptr<const Plan> plan;
+  };
+
+  std::array<Entry, 8> entries_;
+  std::size_t oldest_ = 0;
+};
+
+}  // namespace
 
 void set_input_shape(CallOptions& options, const ImageShape& shape) {
   ProblemDescription& description = options.description;
@@ -129,10 +167,11 @@ void check_grad_output(const ArrayArgument& grad_output,
 }
 
 void run(const Problem& problem, const PlanOptions& options, const Arguments& arguments) {
-  const Plan plan(problem, options);
-  const ThreadScratch workspace(plan.workspace_bytes());
+  thread_local RecentPlans recent_plans;
+  const std::shared_ptr<const Plan> plan = recent_plans.find_or_make(problem, options);
+  const ThreadScratch workspace(plan->workspace_bytes());
   const py::gil_scoped_release release;
-  plan.execute(arguments, workspace.data());
+  plan->execute(arguments, workspace.data());
 }
 
 }  // namespace fastconv::python

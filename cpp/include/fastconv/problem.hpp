@@ -38,6 +38,8 @@ struct Axis {
   std::int64_t dilation = 1;
   std::int64_t pad_before = 0;
   std::int64_t pad_after = 0;
+
+  bool operator==(const Axis&) const = default;
 };
 
 /// A validated convolution, without its memory.
@@ -78,8 +80,10 @@ struct Problem {
   std::array<std::int64_t, 5> input_sizes() const;
   std::array<std::int64_t, 5> weight_sizes() const;
   std::array<std::int64_t, 5> output_sizes() const;
-  /// One line such as "n1 c64 k64 ih56 iw56 oh56 ow56 kh3 kw3 ph1 pw1 forward float32".
+  /// One line such as "n1 c64 k64 ih56 iw56 kh3 kw3 oh56 ow56 ph1 pw1 forward float32".
   std::string to_string() const;
+
+  bool operator==(const Problem&) const = default;
 };
 
 /// What a caller knows before the output exists; `describe` turns it into a Problem.
