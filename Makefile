@@ -116,13 +116,16 @@ build-bench: $(VENV)/build-tools google-benchmark
 
 .PHONY: bench
 bench: build-bench $(VENV)/installed-bench ## Measure the kernels, then fastconv beside its peers
-	for program in build/bench/bench/bench_*; do if [ -x "$$program" ]; then "$$program"; fi; done
+	build/bench/bench/bench_machine_limits
+	build/bench/bench/bench_kernels
+	build/bench/bench/bench_plans
 	$(VENV)/bin/python bench/compare_peers.py --limits build/bench/bench/bench_machine_limits
 
 .PHONY: bench-smoke
 bench-smoke: build-bench $(VENV)/installed-test ## See that every benchmark runs, in seconds
-	for program in build/bench/bench/bench_*; do \
-	    if [ -x "$$program" ]; then "$$program" --benchmark_min_time=0.001; fi; done
+	build/bench/bench/bench_machine_limits --benchmark_min_time=0.001
+	build/bench/bench/bench_kernels --benchmark_min_time=0.001
+	build/bench/bench/bench_plans --rows=smoke.txt --benchmark_min_time=0.001
 	$(VENV)/bin/python bench/compare_peers.py --smoke
 
 cpp_files = $$(find cpp python/bindings tests/cpp bench -name '*.[chi]pp' -o -name '*.inl')

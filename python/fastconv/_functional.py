@@ -299,9 +299,11 @@ def _backward(
     threads: SupportsIndex | None,
 ) -> Gradients:
     """Compute the gradients that the mask asks for, in the common dtype of the three arrays."""
-    if not isinstance(output_mask, Sequence) or isinstance(output_mask, str):
-        raise TypeError(f"output_mask: got {output_mask!r}, needs three of True and False")
-    if len(output_mask) != 3 or not all(isinstance(flag, (bool, np.bool_)) for flag in output_mask):
+    try:
+        mask = tuple(output_mask)
+    except TypeError:
+        raise TypeError(f"output_mask: got {output_mask!r}, needs three of True and False") from None
+    if len(mask) != 3 or not all(isinstance(flag, (bool, np.bool_)) for flag in mask):
         raise ValueError(f"output_mask: got {output_mask!r}, needs three of True and False")
     arrays = [np.asarray(array) for array in (grad_output, input, weight)]
     if len({array.dtype for array in arrays}) > 1 and not all(
@@ -320,7 +322,7 @@ def _backward(
         "precision": precision,
         "threads": threads,
     }
-    want_input, want_weight, want_bias = output_mask
+    want_input, want_weight, want_bias = mask
     grad_input = grad_weight = grad_bias = None
     if want_input:
         grad_input = INPUT_GRADIENTS[rank](x.shape, w, gradient, *options, **keywords)

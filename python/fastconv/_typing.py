@@ -20,9 +20,7 @@ PaddingMode: TypeAlias = Literal[
     "zeros", "constant", "reflect", "symmetric", "replicate", "circular"
 ]
 PaddingValue: TypeAlias = complex | np.number[Any]
-Activation: TypeAlias = Literal[
-    "relu", "leaky_relu", "relu6", "silu", "gelu", "sigmoid", "tanh"
-]
+Activation: TypeAlias = Literal["relu", "leaky_relu", "relu6", "silu", "gelu", "sigmoid", "tanh"]
 Precision: TypeAlias = Literal["default", "strict", "fast"]
 
 __all__ = [

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from fastconv._core import UnsupportedError
 from fastconv._functional import conv1d, conv2d, conv3d
+from fastconv._typing import PaddingMode
 
 __all__ = ["convolve", "convolve2d", "correlate", "correlate2d"]
 
@@ -24,7 +25,7 @@ Array: TypeAlias = npt.NDArray[Any]
 Pairs: TypeAlias = tuple[tuple[int, int], ...]
 
 _MODES = frozenset({"full", "same", "valid"})
-_PADDING_MODES = {
+_PADDING_MODES: dict[str, PaddingMode] = {
     "fill": "constant",
     "pad": "constant",
     "wrap": "circular",
