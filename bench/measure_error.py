@@ -71,8 +71,9 @@ def correlate(x: Array, w: Array) -> Array:
     sizes = tuple(n - k + 1 for n, k in spatial)
     result = np.zeros((w.shape[0], x.shape[0], *sizes), x.dtype)
     for tap in np.ndindex(w.shape[2:]):
-        window = tuple(slice(a, a + n) for a, n in zip(tap, sizes, strict=True))
-        result += np.tensordot(w[(..., *tap)], x[(slice(None), slice(None), *window)], (1, 1))
+        window: tuple[Any, ...] = (..., *(slice(a, a + n) for a, n in zip(tap, sizes, strict=True)))
+        at_tap = (..., *tap)
+        result += np.tensordot(w[at_tap], x[window], (1, 1))
     return np.swapaxes(result, 0, 1)
 
 
@@ -216,7 +217,8 @@ def exact_activation(name: str, x: Array) -> Array:
     """Evaluate an activation in `numpy.longdouble`, "gelu" with the C library's erfc in float64."""
     if name == "gelu":
         complement = np.vectorize(math.erfc, otypes=[float])(-x.astype(float) / math.sqrt(2))
-        return x * complement.astype(x.dtype) / 2
+        doubled: Array = x * complement.astype(x.dtype)
+        return doubled / 2
     functions: dict[str, Callable[[Array], Array]] = {
         "relu": lambda x: np.maximum(x, 0),
         "leaky_relu": lambda x: np.where(x < 0, x / 100, x),
@@ -244,7 +246,8 @@ def measure_activation(name: str, dtype: Any) -> tuple[float, float]:
         The largest error in units of ``eps * max(1, |x|)``.
     """
     x = np.concatenate([np.linspace(-20, 20, 200_001), np.geomspace(1e-6, 1, 20_001)]).astype(dtype)
-    result = fastconv.conv1d(x[None, None], np.ones((1, 1, 1), dtype), activation=name)[0, 0]
+    options: dict[str, Any] = {"activation": name}
+    result = fastconv.conv1d(x[None, None], np.ones((1, 1, 1), dtype), **options)[0, 0]
     truth = exact_activation(name, x.astype(np.longdouble))
     error = np.abs(result.astype(np.longdouble) - truth)
     spacing = np.spacing(np.abs(truth).astype(dtype)).astype(np.longdouble)

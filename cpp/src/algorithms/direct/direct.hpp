@@ -9,8 +9,9 @@
 /// the second-level cache. What the copy takes care of, the loops need not know: padding of every
 /// mode, strides, layouts, complex numbers, integers and halves.
 ///
-///     forward, backward_input   correlation_plan.cpp       kernels/correlation.inl
-///     backward_weight           weight_gradient_plan.cpp   kernels/weight_gradient.inl
+///     forward, backward_input   correlation_schedule.cpp (decides), correlation_plan.cpp (runs),
+///                               kernels/correlation.inl
+///     backward_weight           weight_gradient_plan.cpp, kernels/weight_gradient.inl
 ///
 /// geometry.hpp turns padding, stride and dilation of either direction into runs and taps;
 /// tile.hpp chooses tiles and packs them; real_view.hpp sees complex arrays as real ones.

@@ -49,8 +49,8 @@ struct AxisPhases {
   std::int64_t source_step = 1;
   std::int64_t reach = 0;  ///< the largest shift
   std::vector<std::int64_t> residues{0};
-  bool adds = false;      ///< to what earlier phases wrote
-  bool repeats = false;   ///< a run writes one element several times
+  bool adds = false;     ///< to what earlier phases wrote
+  bool repeats = false;  ///< a run writes one element several times
 
   std::int64_t plane_count() const { return static_cast<std::int64_t>(residues.size()); }
 };

@@ -73,12 +73,22 @@ std::vector<std::int64_t> Tile::tap_offsets(const Runs& runs) const {
       for (const Tap& w : runs[2]->taps) {
         const std::int64_t plane =
             (d.plane * phases[1]->plane_count() + h.plane) * phases[2]->plane_count() + w.plane;
-        offsets.push_back(plane * plane_size +
-                          (d.shift * pitch[1] + h.shift) * pitch[2] + w.shift);
+        offsets.push_back(plane * plane_size + (d.shift * pitch[1] + h.shift) * pitch[2] + w.shift);
       }
     }
   }
   return offsets;
+}
+
+SourcePadding input_padding(const Problem& problem) {
+  const auto& axes = problem.axes;
+  SourcePadding padding{.sizes = {axes[0].input, axes[1].input, axes[2].input},
+                        .mode = problem.padding_mode};
+  if (padding.mode == PaddingMode::constant) {
+    padding.value = {problem.padding_value.real(), problem.padding_value.imag()};
+    padding.integer = problem.padding_integer;
+  }
+  return padding;
 }
 
 namespace {
@@ -118,7 +128,13 @@ class PlanePacker {
   PlanePacker(const Tile& tile, const SourcePadding& padding, const RealView& source,
               LoadBlockFunction<T> load_block, const AxisPositions& d, const AxisPositions& h,
               const AxisPositions& w)
-      : tile_(tile), padding_(padding), source_(source), load_block_(load_block), d_(d), h_(h), w_(w) {}
+      : tile_(tile),
+        padding_(padding),
+        source_(source),
+        load_block_(load_block),
+        d_(d),
+        h_(h),
+        w_(w) {}
 
   /// Channels whose planes begin at `to`, tile.channel_size() apart.
   void pack(std::int64_t n, std::int64_t first, std::int64_t count, T* to) const {
@@ -132,8 +148,9 @@ class PlanePacker {
         continue;
       }
       for (std::int64_t c = 0; c < count; ++c) {
-        pack_slice(n * source_.stride(0) + source_.channel_offset(first + c) + id * source_.stride(2),
-                   id >= 0, fill_value(first + c), slice + c * tile_.channel_size());
+        pack_slice(
+            n * source_.stride(0) + source_.channel_offset(first + c) + id * source_.stride(2),
+            id >= 0, fill_value(first + c), slice + c * tile_.channel_size());
       }
     }
   }
@@ -222,7 +239,8 @@ class PlanePacker {
   void fill_columns(std::int64_t count, std::int64_t first, std::int64_t end, T fill,
                     T* rows) const {
     for (std::int64_t c = 0; c < count; ++c) {
-      std::fill(rows + c * tile_.channel_size() + first, rows + c * tile_.channel_size() + end, fill);
+      std::fill(rows + c * tile_.channel_size() + first, rows + c * tile_.channel_size() + end,
+                fill);
     }
   }
 
@@ -275,7 +293,8 @@ void pack_source(const Tile& tile, const SourcePadding& padding, const Extent& o
 }
 
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
-                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<float>, float*);
+                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<float>,
+                          float*);
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
                           std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<double>,
                           double*);

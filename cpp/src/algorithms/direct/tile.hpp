@@ -62,11 +62,13 @@ struct Tile {
 
 /// What stands outside the source.
 struct SourcePadding {
-  Extent sizes;      ///< of the source, spatially
-  PaddingMode mode;  ///< zeros where the source is a gradient
+  Extent sizes;                           ///< of the source, spatially
+  PaddingMode mode;                       ///< zeros where the source is a gradient
   std::array<double, 2> value{0.0, 0.0};  ///< real and imaginary
   std::int64_t integer = 0;
 };
+
+SourcePadding input_padding(const Problem& problem);
 
 /// Copies the source of one tile, channels [first, first + count), into packed planes, converting
 /// to T. Channels are those of the real view. Channels-last memory is read row by row, all channels

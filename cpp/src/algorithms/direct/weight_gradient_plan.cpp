@@ -73,11 +73,10 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     if (input_channels_ == 0 || output_channels_ == 0) return;
     Arena arena(workspace);
     const Workspace memory = lay_out(arena);
-    parallel_for(group_blocks() * channel_blocks() * pieces_, threads_,
-                 [&](std::int64_t item, int thread) {
-                   reduce_item(item, RealView(arguments.input), RealView(arguments.output), memory,
-                               thread);
-                 });
+    parallel_for(
+        group_blocks() * channel_blocks() * pieces_, threads_, [&](std::int64_t item, int thread) {
+          reduce_item(item, RealView(arguments.input), RealView(arguments.output), memory, thread);
+        });
     store(RealView(arguments.weight), memory.sums);
   }
 
@@ -161,9 +160,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   std::int64_t packed_bytes() const {
     return (input_elements() + gradient_elements()) * static_cast<std::int64_t>(sizeof(T));
   }
-  std::int64_t group_sum_count() const {
-    return input_channels_ * taps_ * padded_outputs_;
-  }
+  std::int64_t group_sum_count() const { return input_channels_ * taps_ * padded_outputs_; }
   /// Of one piece.
   std::int64_t sum_count() const { return problem_.g * group_sum_count(); }
 
@@ -173,7 +170,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     const auto threads = static_cast<std::size_t>(threads_);
     const auto slack = static_cast<std::size_t>(kernels_.lanes);
     const auto stride = [&](std::int64_t count) {
-      return round_up((static_cast<std::size_t>(count) + slack) * sizeof(T), kAlignment) / sizeof(T);
+      return round_up((static_cast<std::size_t>(count) + slack) * sizeof(T), kAlignment) /
+             sizeof(T);
     };
     memory.input_stride = static_cast<std::int64_t>(stride(input_elements()));
     memory.gradient_stride = static_cast<std::int64_t>(stride(gradient_elements()));
@@ -210,10 +208,14 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     }
 
     const std::int64_t units = problem_.n * tile_.tile_count();
-    for (std::int64_t unit = piece * units / pieces_; unit < (piece + 1) * units / pieces_; ++unit) {
+    for (std::int64_t unit = piece * units / pieces_; unit < (piece + 1) * units / pieces_;
+         ++unit) {
       const std::int64_t n = unit / tile_.tile_count();
       const Extent origin = tile_.origin(unit % tile_.tile_count());
-      pack_channels(input, n, origin, first_group, groups, first_channel, channels, packed_input);
+      // Several groups are packed only when each is packed whole, so the channels are contiguous.
+      pack_source(tile_, input_padding(problem_), origin, input, n,
+                  first_group * input_channels_ + first_channel, groups * channels,
+                  kernels_.load_block[static_cast<int>(input.type())], packed_input);
       pack_gradient(gradient, n, origin, first_group, groups, packed_gradient);
       for (std::int64_t group = 0; group < groups; ++group) {
         const T* group_input = packed_input + group * channels * tile_.channel_size();
@@ -227,21 +229,6 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
         }
       }
     }
-  }
-
-  void pack_channels(const RealView& input, std::int64_t n, const Extent& origin,
-                     std::int64_t first_group, std::int64_t groups, std::int64_t first_channel,
-                     std::int64_t channels, T* packed) const {
-    SourcePadding padding{};
-    for (std::size_t a = 0; a < 3; ++a) padding.sizes[a] = problem_.axes[a].input;
-    padding.mode = problem_.padding_mode;
-    if (padding.mode == PaddingMode::constant) {
-      padding.value = {problem_.padding_value.real(), problem_.padding_value.imag()};
-      padding.integer = problem_.padding_integer;
-    }
-    // Several groups are packed only when each is packed whole, so the channels are contiguous.
-    pack_source(tile_, padding, origin, input, n, first_group * input_channels_ + first_channel,
-                groups * channels, kernels_.load_block[static_cast<int>(input.type())], packed);
   }
 
   /// Outer products: [group][block][pixel][k of the block]. Dot products: [group][k][pixel].
@@ -269,8 +256,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
         if (width < block.width) std::fill_n(to, block.width * pixels, T(0));
         for_each_row(size, [&](std::int64_t d, std::int64_t h, std::int64_t row) {
           T* row_to = to + row * size[2] * block.width;
-          const std::int64_t at =
-              gradient_offset(gradient, n, first + block.first, origin, d, h);
+          const std::int64_t at = gradient_offset(gradient, n, first + block.first, origin, d, h);
           if (channels_last) {
             for (std::int64_t w = 0; w < size[2]; ++w) {
               load(row_to + w * block.width, 1, gradient.at(at + w * gradient.stride(4)), 1, width);
@@ -307,30 +293,32 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     const Extent size = tile_.size_at(origin);
     const std::int64_t pixels = product(size);
     for (const Block& block : outer_blocks_) {
-      const std::int64_t chunk =
-          std::max<std::int64_t>(1, kChunkBytes / (block.width * static_cast<std::int64_t>(sizeof(T))));
-      for_each_chunk(size, chunk, [&](std::int64_t d, std::int64_t h, std::int64_t w,
-                                      std::int64_t rows, std::int64_t width) {
-        const PixelRows<T> chunk_pixels{
-            rows,
-            width,
-            input + (d * tile_.pitch[1] + h) * tile_.pitch[2] + w,
-            tile_.pitch[2],
-            gradient + block.first * pixels + ((d * size[1] + h) * size[2] + w) * block.width,
-            size[2] * block.width};
-        for (std::int64_t pair = 0; pair < pairs;) {
-          const OuterProductKernel<T>& kernel =
-              pairs - pair == 1 ? *block.single_row : *block.kernel;
-          // A partly filled tile would add into the pairs of the next block of channels.
-          if (pairs - pair < kernel.rows) {
-            add_last_pairs(block, chunk_pixels, offsets, pair, pairs, sums);
-            break;
-          }
-          kernel.run(chunk_pixels, offsets + pair, sums + pair * padded_outputs_ + block.first,
-                     padded_outputs_);
-          pair += kernel.rows;
-        }
-      });
+      const std::int64_t chunk = std::max<std::int64_t>(
+          1, kChunkBytes / (block.width * static_cast<std::int64_t>(sizeof(T))));
+      for_each_chunk(
+          size, chunk,
+          [&](std::int64_t d, std::int64_t h, std::int64_t w, std::int64_t rows,
+              std::int64_t width) {
+            const PixelRows<T> chunk_pixels{
+                rows,
+                width,
+                input + (d * tile_.pitch[1] + h) * tile_.pitch[2] + w,
+                tile_.pitch[2],
+                gradient + block.first * pixels + ((d * size[1] + h) * size[2] + w) * block.width,
+                size[2] * block.width};
+            for (std::int64_t pair = 0; pair < pairs;) {
+              const OuterProductKernel<T>& kernel =
+                  pairs - pair == 1 ? *block.single_row : *block.kernel;
+              // A partly filled tile would add into the pairs of the next block of channels.
+              if (pairs - pair < kernel.rows) {
+                add_last_pairs(block, chunk_pixels, offsets, pair, pairs, sums);
+                break;
+              }
+              kernel.run(chunk_pixels, offsets + pair, sums + pair * padded_outputs_ + block.first,
+                         padded_outputs_);
+              pair += kernel.rows;
+            }
+          });
     }
   }
 
@@ -412,8 +400,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     const Epilogue<T> epilogue{nullptr, 0, Activation::none, problem_.accumulate};
     // Where taps of successive channels are contiguous too, a row goes on from one to the next.
     const std::int64_t channels = input_channels_ / parts_;
-    const bool joined = tap_rows.rows() == 1 && parts_ == 1 &&
-                        weight.stride(1) == taps_ * tap_rows.step();
+    const bool joined =
+        tap_rows.rows() == 1 && parts_ == 1 && weight.stride(1) == taps_ * tap_rows.step();
     const std::int64_t rows = joined ? 1 : channels * tap_rows.rows();
     const std::int64_t row_length = joined ? channels * taps_ : tap_rows.taps_of_row();
     T block[kStoredOutputs * kStoredTaps];

@@ -1,0 +1,106 @@
+#pragma once
+
+#include <vector>
+
+#include "algorithms/direct/tile.hpp"
+
+/// Everything about a forward or backward-input convolution that is decided before its arrays are
+/// seen: how destination channels fall into blocks, positions into regions and tiles, and where
+/// packed weights lie. `CorrelationPlan` carries it out.
+namespace fastconv::direct {
+
+/// The best kernel for a number of vectors still to do, for one number of rows.
+template <class T>
+using KernelsByVectors = std::array<const CorrelationKernel<T>*, kMaxCorrelationVectors + 1>;
+
+/// How a tile's positions are strung into flat rows: garbage between rows costs multiply-adds,
+/// short rows cost partly filled vectors.
+enum class Flattening { rows, slices, tile };
+
+/// Taps whose weights are packed together; phases of several regions may share them.
+struct TapSet {
+  Runs runs;
+  std::int64_t depth;    ///< source channels times taps
+  std::int64_t weights;  ///< where they begin in the packed weights
+};
+
+/// One run along each axis.
+struct Phase {
+  Runs runs;
+  std::vector<std::int64_t> offsets;  ///< of every (source channel, tap)
+  std::int64_t weights = 0;
+  std::int64_t depth() const { return static_cast<std::int64_t>(offsets.size()); }
+};
+
+/// Phases that read the same tiles.
+struct Region {
+  Tile tile;
+  std::vector<Phase> phases;
+  Flattening flattening = Flattening::rows;
+  bool adds = false;
+  bool reads = false;  ///< some phase has taps
+  std::int64_t channel_shares = 1;
+  std::int64_t items = 0;
+};
+
+/// Flat rows of a tile: how many, and how long each.
+struct FlatRuns {
+  std::int64_t count;
+  std::int64_t length;
+};
+
+FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattening);
+
+/// Destination channels of a group that a microkernel computes together.
+template <class T>
+struct Block {
+  std::int64_t first;
+  std::int64_t channels;  ///< real ones; the rest of the rows have zero weights
+  int rows;
+  std::int64_t packed_first;  ///< rows of the blocks before, padding included
+  KernelsByVectors<T> kernels;
+};
+
+template <class T>
+class CorrelationSchedule {
+ public:
+  CorrelationSchedule(const Problem& problem, int threads);
+  CorrelationSchedule(const CorrelationSchedule&) = delete;  // regions point into phases_
+
+  int threads;
+  std::int64_t parts;                     ///< real numbers that an element consists of
+  std::int64_t source_channels = 0;       ///< of one group, in the real view
+  std::int64_t destination_channels = 0;  ///< likewise
+  std::int64_t groups_per_item = 1;       ///< groups whose tiles are packed together
+  std::vector<Block<T>> blocks;
+  std::int64_t padded_rows = 0;  ///< of all blocks
+  std::vector<Region> regions;   ///< in the order in which they must run
+  std::vector<TapSet> tap_sets;
+  std::int64_t packed_weight_count = 0;
+  std::int64_t packed_size = 0;  ///< elements of the largest packed tile
+  std::int64_t sums_pitch = 0;   ///< elements of the longest flat row, in whole vectors
+
+  std::int64_t block_count() const { return static_cast<std::int64_t>(blocks.size()); }
+  std::int64_t group_blocks() const { return ceil_divide(groups_, groups_per_item); }
+  /// Most destination channels that a microkernel computes.
+  std::int64_t max_rows() const;
+
+ private:
+  void choose_blocks();
+  void choose_groups_per_item(std::int64_t images);
+  void make_phases(const Problem& problem);
+  void make_regions();
+  void add_region(const std::array<const AxisPhases*, 3>& phases, bool adds);
+  void add_phase(Region& region, const Runs& runs);
+  std::int64_t weights_of(const Runs& runs, std::int64_t depth);
+  std::int64_t packed_elements(const Tile& tile) const;
+  void choose_tile(Region& region) const;
+  void choose_flattening(Region& region) const;
+
+  const TypedKernels<T>& kernels_;
+  std::int64_t images_;
+  std::int64_t groups_;
+  std::array<std::vector<AxisPhases>, 3> phases_;
+};
+
+}  // namespace fastconv::direct
