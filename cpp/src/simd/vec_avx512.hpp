@@ -10,8 +10,16 @@ inline constexpr int kRegisters = 32;
 
 template <class T>
 struct Vec : ExtensionVec<T, 64> {
+  using Base = ExtensionVec<T, 64>;
   Vec() = default;
-  Vec(ExtensionVec<T, 64> base) : ExtensionVec<T, 64>(base) {}
+  Vec(Base base) : Base(base) {}
+  static Vec load_partial(const T* from, std::int64_t count) {
+    const auto mask = (1u << count) - 1u;
+    const __m512i loaded = sizeof(T) == 4
+                               ? _mm512_maskz_loadu_epi32(static_cast<__mmask16>(mask), from)
+                               : _mm512_maskz_loadu_epi64(static_cast<__mmask8>(mask), from);
+    return Base{reinterpret_cast<typename Base::Native>(loaded)};
+  }
 };
 
 template <>

@@ -236,39 +236,59 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                      std::int64_t first_group, std::int64_t groups, T* packed) const {
     const Extent size = tile_.size_at(origin);
     const std::int64_t pixels = product(size);
-    const auto load = kernels_.load_row[static_cast<int>(gradient.type())];
+    if (!outer_products_) {
+      pack_planes(gradient, n, origin, first_group * output_channels_, groups * output_channels_,
+                  packed);
+      return;
+    }
     for (std::int64_t group = 0; group < groups; ++group, packed += padded_outputs_ * pixels) {
       const std::int64_t first = (first_group + group) * output_channels_;
-      if (!outer_products_) {
-        for (std::int64_t k = 0; k < output_channels_; ++k) {
-          for_each_row(size, [&](std::int64_t d, std::int64_t h, std::int64_t row) {
-            load(packed + k * pixels + row * size[2], 1,
-                 gradient.at(gradient_offset(gradient, n, first + k, origin, d, h)),
-                 gradient.stride(4), size[2]);
-          });
-        }
-        continue;
-      }
-      const bool channels_last = parts_ == 1 && gradient.stride(1) == 1;
       for (const Block& block : outer_blocks_) {
         T* to = packed + block.first * pixels;
         const std::int64_t width = std::min(block.width, output_channels_ - block.first);
         if (width < block.width) std::fill_n(to, block.width * pixels, T(0));
         for_each_row(size, [&](std::int64_t d, std::int64_t h, std::int64_t row) {
-          T* row_to = to + row * size[2] * block.width;
-          const std::int64_t at = gradient_offset(gradient, n, first + block.first, origin, d, h);
-          if (channels_last) {
-            for (std::int64_t w = 0; w < size[2]; ++w) {
-              load(row_to + w * block.width, 1, gradient.at(at + w * gradient.stride(4)), 1, width);
-            }
-            return;
-          }
-          for (std::int64_t k = 0; k < width; ++k) {
-            load(row_to + k, block.width,
-                 gradient.at(gradient_offset(gradient, n, first + block.first + k, origin, d, h)),
-                 gradient.stride(4), size[2]);
-          }
+          pack_pixels(gradient, gradient_offset(gradient, n, first + block.first, origin, d, h),
+                      size[2], width, block.width, to + row * size[2] * block.width);
         });
+      }
+    }
+  }
+
+  /// to[pixel * pitch + channel] for a row of pixels.
+  void pack_pixels(const RealView& gradient, std::int64_t offset, std::int64_t pixels,
+                   std::int64_t channels, std::int64_t pitch, T* to) const {
+    const auto type = static_cast<int>(gradient.type());
+    if (parts_ == 1) {
+      kernels_.load_block[type](to, pitch, gradient.at(offset), gradient.stride(4),
+                                gradient.stride(1), {pixels, channels});
+      return;
+    }
+    for (std::int64_t c = 0; c < channels; ++c) {
+      kernels_.load_row[type](to + c, pitch, gradient.at(offset + gradient.channel_offset(c)),
+                              gradient.stride(4), pixels);
+    }
+  }
+
+  /// to[channel][pixel] for a tile: all channels of a row at once where memory has them side by
+  /// side, else all rows of a channel.
+  void pack_planes(const RealView& gradient, std::int64_t n, const Extent& origin,
+                   std::int64_t first, std::int64_t channels, T* to) const {
+    const Extent size = tile_.size_at(origin);
+    const auto load = kernels_.load_block[static_cast<int>(gradient.type())];
+    if (parts_ == 1 && gradient.stride(1) == 1) {
+      for_each_row(size, [&](std::int64_t d, std::int64_t h, std::int64_t row) {
+        load(to + row * size[2], product(size),
+             gradient.at(gradient_offset(gradient, n, first, origin, d, h)), 1, gradient.stride(4),
+             {channels, size[2]});
+      });
+      return;
+    }
+    for (std::int64_t c = 0; c < channels; ++c) {
+      for (std::int64_t d = 0; d < size[0]; ++d) {
+        load(to + (c * size[0] + d) * size[1] * size[2], size[2],
+             gradient.at(gradient_offset(gradient, n, first + c, origin, d, 0)),
+             gradient.stride(3), gradient.stride(4), {size[1], size[2]});
       }
     }
   }
@@ -428,6 +448,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   /// block[output][i] = the sum over all pieces of pair i, real parts combined into complex ones:
   /// gradient * conj(input) or gradient * input.
   void gather(const T* sums, std::int64_t outputs, std::int64_t count, T* block) const {
+    if (padded_outputs_ == 1) return add_pieces(sums, count, block);
     const T sign = problem_.conjugate ? T(1) : T(-1);
     for (std::int64_t i = 0; i < count; ++i) {
       T line[kStoredOutputs];
