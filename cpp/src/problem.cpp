@@ -217,6 +217,17 @@ std::array<std::int64_t, 5> Problem::output_sizes() const {
   return {n, k, axes[0].output, axes[1].output, axes[2].output};
 }
 
+std::array<std::int64_t, 5> Problem::result_sizes() const {
+  switch (pass) {
+    case Pass::backward_input:
+      return input_sizes();
+    case Pass::backward_weight:
+      return weight_sizes();
+    default:
+      return output_sizes();
+  }
+}
+
 std::string Problem::to_string() const {
   std::ostringstream line;
   line << "n" << n;

@@ -51,8 +51,11 @@ inline ShapeLine parse_shape_line(const std::string& text) {
   ShapeLine line;
   line.title = text.substr(text.find_first_not_of("# ", hash));
   ProblemDescription& d = line.description;
-  const std::map<char, std::array<std::int64_t, 3>*> of_axes{
-      {'i', &d.input}, {'k', &d.kernel}, {'s', &d.stride}, {'p', &d.pad_before}, {'d', &d.dilation}};
+  const std::map<char, std::array<std::int64_t, 3>*> of_axes{{'i', &d.input},
+                                                             {'k', &d.kernel},
+                                                             {'s', &d.stride},
+                                                             {'p', &d.pad_before},
+                                                             {'d', &d.dilation}};
   const std::map<std::string, std::int64_t*> scalars{
       {"n", &d.n}, {"g", &d.groups}, {"c", &d.c}, {"k", &d.k}};
   std::istringstream tokens(text.substr(0, hash));

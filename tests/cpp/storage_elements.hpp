@@ -24,11 +24,11 @@ struct BrainHalf {
 inline double value_of(Half half) {
   const int exponent = half.bits >> 10 & 0x1f;
   const int fraction = half.bits & 0x3ff;
-  const double magnitude = exponent == 0x1f ? (fraction == 0
-                                                   ? std::numeric_limits<double>::infinity()
-                                                   : std::numeric_limits<double>::quiet_NaN())
-                           : exponent == 0  ? std::ldexp(fraction, -24)
-                                            : std::ldexp(1024 + fraction, exponent - 25);
+  const double magnitude = exponent == 0x1f
+                               ? (fraction == 0 ? std::numeric_limits<double>::infinity()
+                                                : std::numeric_limits<double>::quiet_NaN())
+                           : exponent == 0 ? std::ldexp(fraction, -24)
+                                           : std::ldexp(1024 + fraction, exponent - 25);
   return (half.bits & 0x8000) != 0 ? -magnitude : magnitude;
 }
 inline double value_of(BrainHalf half) {
@@ -44,7 +44,8 @@ inline Half exact_half(double value) {
   return {static_cast<std::uint16_t>(bits | (value < 0.0 ? 0x8000 : 0))};
 }
 inline BrainHalf exact_brain_half(double value) {
-  return {static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> 16)};
+  return {
+      static_cast<std::uint16_t>(std::bit_cast<std::uint32_t>(static_cast<float>(value)) >> 16)};
 }
 
 template <class T, class Storage>

@@ -163,13 +163,13 @@ class Tensor {
   template <class Next>
   void fill(Next&& next) const {
     with_storage(view_.type, [&]<class Storage>(Storage, int parts) {
-      for_each_position([&](std::int64_t n, std::int64_t c, std::int64_t d, std::int64_t h,
-                            std::int64_t w) {
-        const Strides& s = view_.strides;
-        auto* element = static_cast<Storage*>(view_.data) +
-                        (n * s[0] + c * s[1] + d * s[2] + h * s[3] + w * s[4]) * parts;
-        for (int part = 0; part < parts; ++part) element[part] = converted<Storage>(next());
-      });
+      for_each_position(
+          [&](std::int64_t n, std::int64_t c, std::int64_t d, std::int64_t h, std::int64_t w) {
+            const Strides& s = view_.strides;
+            auto* element = static_cast<Storage*>(view_.data) +
+                            (n * s[0] + c * s[1] + d * s[2] + h * s[3] + w * s[4]) * parts;
+            for (int part = 0; part < parts; ++part) element[part] = converted<Storage>(next());
+          });
       return 0;
     });
   }

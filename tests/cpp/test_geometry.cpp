@@ -119,8 +119,8 @@ std::multiset<Product> products_of_formula(const Axis& axis, PaddingMode mode, b
   for (std::int64_t o = 0; o < axis.output; ++o) {
     for (std::int64_t a = 0; a < axis.kernel; ++a) {
       const std::int64_t step = flip ? axis.kernel - 1 - a : a;
-      const std::int64_t i = padded_source(
-          o * axis.stride + step * axis.dilation - axis.pad_before, axis.input, mode);
+      const std::int64_t i =
+          padded_source(o * axis.stride + step * axis.dilation - axis.pad_before, axis.input, mode);
       if (i >= 0) products.emplace(i, a, o);
     }
   }
@@ -133,8 +133,7 @@ struct Written {
   std::vector<Product> products;
 };
 
-std::map<std::int64_t, Written> execute_runs(const std::vector<AxisPhases>& all,
-                                             const Axis& axis) {
+std::map<std::int64_t, Written> execute_runs(const std::vector<AxisPhases>& all, const Axis& axis) {
   std::map<std::int64_t, Written> elements;
   for (const AxisPhases& phases : all) {
     for (const AxisRun& run : phases.runs) {
@@ -147,8 +146,8 @@ std::map<std::int64_t, Written> execute_runs(const std::vector<AxisPhases>& all,
         for (const direct::Tap& tap : run.taps) {
           const std::int64_t o = source_position(phases, tap, j);
           if (o < 0 || o >= axis.output) continue;  // zeros stand there
-          element.products.emplace_back(run.destination(j), kernel_element(run, &tap - run.taps.data()),
-                                        o);
+          element.products.emplace_back(run.destination(j),
+                                        kernel_element(run, &tap - run.taps.data()), o);
         }
       }
     }
@@ -159,10 +158,9 @@ std::map<std::int64_t, Written> execute_runs(const std::vector<AxisPhases>& all,
 void expect_backward_phases_are_right(const Axis& axis, PaddingMode mode, bool flip,
                                       bool fill_unmet) {
   const std::vector<AxisPhases> all = direct::backward_phases(axis, mode, flip, fill_unmet);
-  ASSERT_TRUE(
-      std::is_sorted(all.begin(), all.end(),
-                     [](const AxisPhases& a, const AxisPhases& b) { return a.adds < b.adds; }))
-      << "what adds has to come last";
+  ASSERT_TRUE(std::is_sorted(all.begin(), all.end(), [](const AxisPhases& a, const AxisPhases& b) {
+    return a.adds < b.adds;
+  })) << "what adds has to come last";
   for (const AxisPhases& phases : all) ASSERT_NO_FATAL_FAILURE(expect_sound(phases));
   std::multiset<Product> products;
   const auto elements = execute_runs(all, axis);

@@ -73,8 +73,8 @@ TYPED_TEST(Kernels, CorrelationIsThePlainSum) {
     const std::int64_t width = std::int64_t{kernel.vectors} * this->kernels_.lanes;
     for (const std::int64_t depth : {0, 1, 2, 3, 7, 8, 33, 200}) {
       for (const Side side : kSides) {
-        SCOPED_TRACE(::testing::Message() << kernel.rows << " rows, " << kernel.vectors
-                                          << " vectors, depth " << depth);
+        SCOPED_TRACE(::testing::Message()
+                     << kernel.rows << " rows, " << kernel.vectors << " vectors, depth " << depth);
         const std::int64_t pitch = width + 3;
         GuardedArray<T> weights(depth * kernel.rows, side);
         GuardedArray<T> source(depth == 0 ? 0 : kLargestOffset + width, side);
@@ -134,8 +134,8 @@ TYPED_TEST(Kernels, OuterProductAddsThePlainSum) {
         const std::int64_t sums_pitch = width + 1;
         GuardedArray<T> source(
             empty ? 0 : kLargestOffset + (size.rows - 1) * source_pitch + size.pixels, side);
-        GuardedArray<T> gradient(
-            empty ? 0 : (size.rows - 1) * gradient_pitch + size.pixels * width, side);
+        GuardedArray<T> gradient(empty ? 0 : (size.rows - 1) * gradient_pitch + size.pixels * width,
+                                 side);
         GuardedArray<std::int64_t> offsets(kernel.rows, side);
         GuardedArray<T> sums((kernel.rows - 1) * sums_pitch + width, side);
         fill_random(source, this->random_);
@@ -170,8 +170,8 @@ TYPED_TEST(Kernels, DotProductAddsThePlainSum) {
   for (const DotProductKernel<T>& kernel : this->kernels_.dot_product) {
     for (const PixelCase& size : pixel_cases(this->kernels_.lanes)) {
       for (const Side side : kSides) {
-        SCOPED_TRACE(::testing::Message() << kernel.rows << " rows, " << size.rows << " x "
-                                          << size.pixels << " pixels");
+        SCOPED_TRACE(::testing::Message()
+                     << kernel.rows << " rows, " << size.rows << " x " << size.pixels << " pixels");
         const bool empty = size.rows == 0 || size.pixels == 0;
         const std::int64_t source_pitch = size.pixels + 2;
         const std::int64_t gradient_pitch = size.pixels + 1;

@@ -84,12 +84,11 @@ void expect_within(const Bound& bound) {
 
 TEST(Activation, OfFloat32IsWithinItsBound) {
   constexpr Real kEpsilon = std::numeric_limits<float>::epsilon();
-  for (const Bound& bound : {Bound{Activation::relu, 0, 0}, Bound{Activation::relu6, 0, 0},
-                             Bound{Activation::leaky_relu, kEpsilon, 0},
-                             Bound{Activation::sigmoid, 4 * kEpsilon, 0},
-                             Bound{Activation::tanh, 4 * kEpsilon, 0},
-                             Bound{Activation::silu, 4 * kEpsilon, 0},
-                             Bound{Activation::gelu, 4 * kEpsilon, 2 * kEpsilon}}) {
+  for (const Bound& bound :
+       {Bound{Activation::relu, 0, 0}, Bound{Activation::relu6, 0, 0},
+        Bound{Activation::leaky_relu, kEpsilon, 0}, Bound{Activation::sigmoid, 4 * kEpsilon, 0},
+        Bound{Activation::tanh, 4 * kEpsilon, 0}, Bound{Activation::silu, 4 * kEpsilon, 0},
+        Bound{Activation::gelu, 4 * kEpsilon, 2 * kEpsilon}}) {
     expect_within<float>(bound);
   }
 }
@@ -113,11 +112,14 @@ struct Limits {
   double right;
 };
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr Limits kLimits[] = {
-    {Activation::none, -kInfinity, kInfinity}, {Activation::relu, 0, kInfinity},
-    {Activation::leaky_relu, -kInfinity, kInfinity}, {Activation::relu6, 0, 6},
-    {Activation::silu, 0, kInfinity}, {Activation::gelu, 0, kInfinity},
-    {Activation::sigmoid, 0, 1}, {Activation::tanh, -1, 1}};
+constexpr Limits kLimits[] = {{Activation::none, -kInfinity, kInfinity},
+                              {Activation::relu, 0, kInfinity},
+                              {Activation::leaky_relu, -kInfinity, kInfinity},
+                              {Activation::relu6, 0, 6},
+                              {Activation::silu, 0, kInfinity},
+                              {Activation::gelu, 0, kInfinity},
+                              {Activation::sigmoid, 0, 1},
+                              {Activation::tanh, -1, 1}};
 
 template <class T>
 void expect_limits() {

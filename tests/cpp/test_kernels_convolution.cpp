@@ -206,18 +206,18 @@ TEST(Convolution, OfImagesThatAreCutIntoTiles) {
 
 /// Adds the gradient of the padded input to that of the elements that the padding repeats.
 void add_folded(const Problem& problem, const Tensor& padded, const Tensor& folded) {
-  padded.for_each_position([&](std::int64_t n, std::int64_t c, std::int64_t d, std::int64_t h,
-                               std::int64_t w) {
-    const std::array<std::int64_t, 3> position{d, h, w};
-    std::int64_t offset = n * folded.view().strides[0] + c * folded.view().strides[1];
-    for (std::size_t a = 0; a < 3; ++a) {
-      const Axis& axis = problem.axes[a];
-      offset += folded.view().strides[a + 2] * padded_source(position[a] - axis.pad_before,
-                                                             axis.input, problem.padding_mode);
-    }
-    static_cast<float*>(folded.view().data)[offset] +=
-        static_cast<float>(padded.at(n, c, d, h, w).real());
-  });
+  padded.for_each_position(
+      [&](std::int64_t n, std::int64_t c, std::int64_t d, std::int64_t h, std::int64_t w) {
+        const std::array<std::int64_t, 3> position{d, h, w};
+        std::int64_t offset = n * folded.view().strides[0] + c * folded.view().strides[1];
+        for (std::size_t a = 0; a < 3; ++a) {
+          const Axis& axis = problem.axes[a];
+          offset += folded.view().strides[a + 2] *
+                    padded_source(position[a] - axis.pad_before, axis.input, problem.padding_mode);
+        }
+        static_cast<float*>(folded.view().data)[offset] +=
+            static_cast<float>(padded.at(n, c, d, h, w).real());
+      });
 }
 
 TEST(Convolution, GradientsOfRepeatedElementsAreSumsOverTheirCopies) {

@@ -30,13 +30,13 @@ ProblemDescription image_problem(Pass pass, DataType type) {
 
 /// A tensor of the same numbers in double precision, or of their magnitudes.
 void widen(const Tensor& from, bool magnitudes, const Tensor& to) {
-  from.for_each_position([&](std::int64_t n, std::int64_t c, std::int64_t d, std::int64_t h,
-                             std::int64_t w) {
-    const double value = from.at(n, c, d, h, w).real();
-    const Strides& s = to.view().strides;
-    static_cast<double*>(to.view().data)[n * s[0] + c * s[1] + d * s[2] + h * s[3] + w * s[4]] =
-        magnitudes ? std::abs(value) : value;
-  });
+  from.for_each_position(
+      [&](std::int64_t n, std::int64_t c, std::int64_t d, std::int64_t h, std::int64_t w) {
+        const double value = from.at(n, c, d, h, w).real();
+        const Strides& s = to.view().strides;
+        static_cast<double*>(to.view().data)[n * s[0] + c * s[1] + d * s[2] + h * s[3] + w * s[4]] =
+            magnitudes ? std::abs(value) : value;
+      });
 }
 
 /// Products that an element of the result adds up at most.
@@ -102,14 +102,14 @@ TEST_P(Rounding, OfNormalNumbersStaysWithinTheBound) {
 
 /// NaN where the other is NaN, otherwise equal, infinities included.
 void expect_same_even_if_not_finite(const Tensor& actual, const Tensor& expected) {
-  actual.for_each_position([&](std::int64_t n, std::int64_t c, std::int64_t d, std::int64_t h,
-                               std::int64_t w) {
-    const double a = actual.at(n, c, d, h, w).real();
-    const double b = expected.at(n, c, d, h, w).real();
-    ASSERT_TRUE(a == b || (std::isnan(a) && std::isnan(b)))
-        << a << " instead of " << b << " at " << n << ", " << c << ", " << d << ", " << h << ", "
-        << w;
-  });
+  actual.for_each_position(
+      [&](std::int64_t n, std::int64_t c, std::int64_t d, std::int64_t h, std::int64_t w) {
+        const double a = actual.at(n, c, d, h, w).real();
+        const double b = expected.at(n, c, d, h, w).real();
+        ASSERT_TRUE(a == b || (std::isnan(a) && std::isnan(b)))
+            << a << " instead of " << b << " at " << n << ", " << c << ", " << d << ", " << h
+            << ", " << w;
+      });
 }
 
 struct SpecialCase {
@@ -127,16 +127,15 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 INSTANTIATE_TEST_SUITE_P(
     Convolution, SpecialNumbers,
-    ::testing::Values(SpecialCase{"infinite_input", Pass::forward, false, kInfinity},
-                      SpecialCase{"nan_in_input", Pass::forward, false, kNan},
-                      SpecialCase{"infinite_weight", Pass::forward, true, -kInfinity},
-                      SpecialCase{"infinite_gradient", Pass::backward_input, true, kInfinity},
-                      SpecialCase{"nan_in_gradient", Pass::backward_input, true, kNan},
-                      SpecialCase{"infinite_weight_of_gradient", Pass::backward_input, false,
-                                  kInfinity},
-                      SpecialCase{"infinite_input_of_weight", Pass::backward_weight, false,
-                                  kInfinity},
-                      SpecialCase{"nan_in_gradient_of_weight", Pass::backward_weight, true, kNan}),
+    ::testing::Values(
+        SpecialCase{"infinite_input", Pass::forward, false, kInfinity},
+        SpecialCase{"nan_in_input", Pass::forward, false, kNan},
+        SpecialCase{"infinite_weight", Pass::forward, true, -kInfinity},
+        SpecialCase{"infinite_gradient", Pass::backward_input, true, kInfinity},
+        SpecialCase{"nan_in_gradient", Pass::backward_input, true, kNan},
+        SpecialCase{"infinite_weight_of_gradient", Pass::backward_input, false, kInfinity},
+        SpecialCase{"infinite_input_of_weight", Pass::backward_weight, false, kInfinity},
+        SpecialCase{"nan_in_gradient_of_weight", Pass::backward_weight, true, kNan}),
     special_case_name);
 
 TEST_P(SpecialNumbers, ReachWhatTheFormulaSaysAndNothingElse) {
@@ -150,10 +149,10 @@ TEST_P(SpecialNumbers, ReachWhatTheFormulaSaysAndNothingElse) {
       const ProblemTensors tensors(problem, kDense, Side::end);
       std::mt19937_64 random(6);
       tensors.fill_with_integers(random);
-      const Tensor& special = pass == Pass::forward        ? (in_second ? tensors.weight() : tensors.input())
-                              : pass == Pass::backward_input
-                                  ? (in_second ? tensors.output() : tensors.weight())
-                                  : (in_second ? tensors.output() : tensors.input());
+      const Tensor& special =
+          pass == Pass::forward          ? (in_second ? tensors.weight() : tensors.input())
+          : pass == Pass::backward_input ? (in_second ? tensors.output() : tensors.weight())
+                                         : (in_second ? tensors.output() : tensors.input());
       // The middle of an image or a kernel. Going backward, a tap at the edge of the kernel would
       // also multiply the zeros around the gradient.
       const Sizes& sizes = special.view().sizes;

@@ -112,8 +112,8 @@ class Rows : public ::testing::Test {
             source.for_each([&](std::int64_t r, std::int64_t i) {
               expected[target.at(r, i)] = widened<T>(from.data()[source.at(r, i)]);
             });
-            load(to.data(), target.pitch, from.data() + source.first(), source.pitch,
-                 source.stride, shape);
+            load(to.data(), target.pitch, from.data() + source.first(), source.pitch, source.stride,
+                 shape);
             ASSERT_TRUE(std::ranges::equal(to, expected));
           }
         }

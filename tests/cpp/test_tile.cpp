@@ -151,8 +151,7 @@ void expect_packed(DataType type, PaddingMode mode, Layout layout, int halvings)
   const SourcePadding padding{
       {problem.axes[0].input, problem.axes[1].input, problem.axes[2].input}, mode, {7.0, -5.0}, 9};
   const RealView view(source.view());
-  const auto load =
-      active_kernels().typed<T>().load_block[static_cast<int>(view.type())];
+  const auto load = active_kernels().typed<T>().load_block[static_cast<int>(view.type())];
   const std::vector<std::int64_t> offsets =
       tile.tap_offsets({&phases[0].runs[0], &phases[1].runs[0], &phases[2].runs[0]});
   // The first channel is left out, to see that the rest is found.

@@ -80,6 +80,8 @@ struct Problem {
   std::array<std::int64_t, 5> input_sizes() const;
   std::array<std::int64_t, 5> weight_sizes() const;
   std::array<std::int64_t, 5> output_sizes() const;
+  /// Those of the tensor that this pass writes.
+  std::array<std::int64_t, 5> result_sizes() const;
   /// One line such as "n1 c64 k64 ih56 iw56 kh3 kw3 oh56 ow56 ph1 pw1 forward float32".
   std::string to_string() const;
 

@@ -2,6 +2,8 @@
 ///
 /// outer_product_tile: kRows (channel, tap) pairs x kVectors vectors of output channels. A pixel
 /// loads kVectors vectors of the gradient and broadcasts kRows input values.
+/// Sums begin at zero and are added at the end, so that rounding errors grow with the
+/// length of a chunk and the number of chunks, not with their product.
 /// Registers: kRows * kVectors + kVectors + 1.
 ///
 /// dot_product_tile: kRows (channel, tap) pairs of one output channel, vectors along the pixels,
@@ -16,7 +18,7 @@ void outer_product_tile(const PixelRows<T>& pixels, const std::int64_t* offsets,
 #pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) partial[m][v] = V::load(sums + m * sums_pitch + v * V::kLanes);
+    for (int v = 0; v < kVectors; ++v) partial[m][v] = V::zero();
   }
   for (std::int64_t row = 0; row < pixels.rows; ++row) {
     const T* source[kRows];
@@ -39,7 +41,10 @@ void outer_product_tile(const PixelRows<T>& pixels, const std::int64_t* offsets,
 #pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) partial[m][v].store(sums + m * sums_pitch + v * V::kLanes);
+    for (int v = 0; v < kVectors; ++v) {
+      T* to = sums + m * sums_pitch + v * V::kLanes;
+      V::fma(V::broadcast(T(1)), partial[m][v], V::load(to)).store(to);
+    }
   }
 }
 

@@ -27,6 +27,12 @@ namespace {
 /// Channels that are stored together where memory has them side by side: a cache line of float32.
 constexpr std::int64_t kStoredChannels = 16;
 
+/// Channels times taps that are added up in one sequence.
+constexpr std::int64_t kDepthChunk = 4096;
+
+/// Elements of the largest microkernel's tile: 24 vectors of 16.
+constexpr std::int64_t kMostTileElements = 24 * 16;
+
 template <class T>
 class CorrelationPlan final : public detail::AlgorithmPlan {
  public:
@@ -280,10 +286,33 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       const auto slot =
           static_cast<std::size_t>(std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
       const CorrelationKernel<T>& kernel = *block.kernels[slot];
-      kernel.run(weights, packed + at, phase.offsets.data(), phase.depth(), sums + at,
-                 schedule_.sums_pitch);
+      if (phase.depth() <= kDepthChunk) {
+        kernel.run(weights, packed + at, phase.offsets.data(), phase.depth(), sums + at,
+                   schedule_.sums_pitch);
+      } else {
+        add_chunks(kernel, phase, packed + at, weights, sums + at);
+      }
       at += kernel.vectors * lanes;
       left -= kernel.vectors;
+    }
+  }
+
+  /// A long reduction in pieces: rounding errors grow with the length of a piece and the number of
+  /// pieces, not with their product.
+  void add_chunks(const CorrelationKernel<T>& kernel, const Phase& phase, const T* packed,
+                  const T* weights, T* sums) const {
+    alignas(kAlignment) T partial[kMostTileElements];
+    const std::int64_t width = kernel.vectors * kernels_.lanes;
+    for (std::int64_t first = 0; first < phase.depth(); first += kDepthChunk) {
+      const std::int64_t depth = std::min(kDepthChunk, phase.depth() - first);
+      kernel.run(weights + first * kernel.rows, packed, phase.offsets.data() + first, depth,
+                 partial, width);
+      for (std::int64_t m = 0; m < kernel.rows; ++m) {
+        T* row = sums + m * schedule_.sums_pitch;
+        for (std::int64_t i = 0; i < width; ++i) {
+          row[i] = first == 0 ? partial[m * width + i] : wrapping_sum(row[i], partial[m * width + i]);
+        }
+      }
     }
   }
 

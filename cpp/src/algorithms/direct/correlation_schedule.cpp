@@ -150,20 +150,17 @@ void CorrelationSchedule<T>::add_phase(Region& region, const Runs& runs) {
   region.phases.push_back(std::move(phase));
 }
 
-/// Where the weights of the taps are packed; places them if no phase before had the same taps.
+/// Where the weights of the taps are packed; places them if no phase before had the same taps. The
+/// first tap of a run decides on its others.
 template <class T>
 std::int64_t CorrelationSchedule<T>::weights_of(const Runs& runs, std::int64_t depth) {
-  for (const TapSet& set : tap_sets) {
-    bool same = true;
-    for (std::size_t a = 0; a < 3; ++a) {
-      same = same && set.runs[a]->kernel_first == runs[a]->kernel_first &&
-             set.runs[a]->tap_count() == runs[a]->tap_count();
-    }
-    if (same) return set.weights;
+  const Extent first_taps{runs[0]->kernel_first, runs[1]->kernel_first, runs[2]->kernel_first};
+  const auto [found, is_new] = tap_sets_by_first_.emplace(first_taps, packed_weight_count);
+  if (is_new) {
+    tap_sets.push_back({runs, depth, packed_weight_count});
+    packed_weight_count += groups_ * padded_rows * depth;
   }
-  tap_sets.push_back({runs, depth, packed_weight_count});
-  packed_weight_count += groups_ * padded_rows * depth;
-  return tap_sets.back().weights;
+  return found->second;
 }
 
 template <class T>

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <vector>
 
 #include "algorithms/direct/tile.hpp"
@@ -101,6 +102,7 @@ class CorrelationSchedule {
   std::int64_t images_;
   std::int64_t groups_;
   std::array<std::vector<AxisPhases>, 3> phases_;
+  std::map<Extent, std::int64_t> tap_sets_by_first_;
 };
 
 }  // namespace fastconv::direct

@@ -16,6 +16,16 @@ inline std::int64_t product(const Extent& extent) { return extent[0] * extent[1]
 
 inline std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+/// a + b, modulo 2^n for integers.
+template <class T>
+inline T wrapping_sum(T a, T b) {
+  if constexpr (T(0.5) == T(0)) {
+    return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
+  } else {
+    return a + b;
+  }
+}
+
 /// One run along each axis.
 using Runs = std::array<const AxisRun*, 3>;
 

@@ -351,7 +351,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     for (std::int64_t row = pair; row < pairs; ++row) {
       T* to = sums + row * padded_outputs_ + block.first;
       const T* from = tile + (row - pair) * block.width;
-      for (std::int64_t i = 0; i < block.width; ++i) to[i] = add(to[i], from[i]);
+      for (std::int64_t i = 0; i < block.width; ++i) to[i] = wrapping_sum(to[i], from[i]);
     }
   }
 
@@ -388,14 +388,6 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
           pair += kernel->rows;
         }
       }
-    }
-  }
-
-  static T add(T a, T b) {
-    if constexpr (T(0.5) == T(0)) {
-      return static_cast<T>(static_cast<std::uint64_t>(a) + static_cast<std::uint64_t>(b));
-    } else {
-      return a + b;
     }
   }
 
@@ -470,7 +462,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     std::copy_n(sums, count, line);
     for (std::int64_t piece = 1; piece < pieces_; ++piece) {
       const T* from = sums + piece * sum_count();
-      for (std::int64_t k = 0; k < count; ++k) line[k] = add(line[k], from[k]);
+      for (std::int64_t k = 0; k < count; ++k) line[k] = wrapping_sum(line[k], from[k]);
     }
   }
 

@@ -222,7 +222,10 @@ std::optional<std::string> refuses(const Problem&) { return std::nullopt; }
 
 double estimate_cost(const Problem& problem, int) {
   constexpr double kSecondsPerMultiplyAdd = 5e-9;
-  return 1e-6 + problem.multiply_adds() * kSecondsPerMultiplyAdd;
+  constexpr double kSecondsPerResult = 30e-9;
+  double results = 1.0;
+  for (const std::int64_t size : problem.result_sizes()) results *= static_cast<double>(size);
+  return 1e-6 + problem.multiply_adds() * kSecondsPerMultiplyAdd + results * kSecondsPerResult;
 }
 
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int) {
