@@ -9,11 +9,14 @@
 namespace fastconv::python {
 namespace {
 
-/// The plans of the last few problems of this Python thread. Making one takes about as long as a
-/// small convolution itself.
+/// The plans of the last few small problems of this Python thread. Making one takes about as long
+/// as a small convolution itself; the tables of large ones are not worth keeping.
 class RecentPlans {
  public:
   std::shared_ptr<const Plan> find_or_make(const Problem& problem, const PlanOptions& options) {
+    if (problem.multiply_adds() > kMostMultiplyAdds) {
+      return std::make_shared<const Plan>(problem, options);
+    }
     Key key{problem, std::string(options.algorithm), options.precision,
             options.threads > 0 ? options.threads : num_threads()};
     for (const Entry& entry : entries_) {
@@ -37,6 +40,8 @@ class RecentPlans {
     Key key;
     std::shared_ptr<const Plan> plan;
   };
+
+  static constexpr double kMostMultiplyAdds = 1e6;
 
   std::array<Entry, 8> entries_;
   std::size_t oldest_ = 0;

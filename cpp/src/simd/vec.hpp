@@ -20,7 +20,8 @@
 #define FASTCONV_ISA_NAMESPACE generic
 #include "simd/vec_generic.hpp"
 namespace fastconv::generic {
-inline constexpr int kRegisters = 16;
+/// Of a cautious 16, one holds the product before it is added.
+inline constexpr int kRegisters = 15;
 template <class T>
 using Vec = ExtensionVec<T, 16>;
 }  // namespace fastconv::generic

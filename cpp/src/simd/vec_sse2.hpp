@@ -6,7 +6,8 @@
 
 namespace fastconv::sse2 {
 
-inline constexpr int kRegisters = 16;
+/// Of 16, one holds the product before it is added.
+inline constexpr int kRegisters = 15;
 
 template <class T>
 struct Vec : ExtensionVec<T, 16> {
