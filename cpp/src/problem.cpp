@@ -44,8 +44,9 @@ void require_countable(const char* argument, std::initializer_list<std::int64_t>
   if (overflow) {
     std::string shape;
     for (const std::int64_t size : sizes) shape += (shape.empty() ? "" : ", ") + text(size);
-    throw ValueError(text(argument, ": sizes (", shape,
-                          ") have a product that overflows 64 bits; needs an array that fits memory"));
+    throw ValueError(
+        text(argument, ": sizes (", shape,
+             ") have a product that overflows 64 bits; needs an array that fits memory"));
   }
 }
 
@@ -88,12 +89,12 @@ Axis describe_axis(const ProblemDescription& d, int a) {
   }
   const std::int64_t padded = d.input[a] + before + after;
   if (padded < reach + 1) {
-    throw ValueError(text("weight: its kernel of ", d.kernel[a],
-                          d.dilation[a] > 1 ? text(" (", reach + 1, " with dilation ", d.dilation[a], ")")
-                                            : std::string(),
-                          " is larger than the padded input of ", padded, " along ",
-                          axis_name(d, a), "; needs padding of at least ",
-                          reach + 1 - d.input[a], " in all, or a smaller kernel"));
+    throw ValueError(text(
+        "weight: its kernel of ", d.kernel[a],
+        d.dilation[a] > 1 ? text(" (", reach + 1, " with dilation ", d.dilation[a], ")")
+                          : std::string(),
+        " is larger than the padded input of ", padded, " along ", axis_name(d, a),
+        "; needs padding of at least ", reach + 1 - d.input[a], " in all, or a smaller kernel"));
   }
   Axis axis;
   axis.input = d.input[a];
@@ -113,16 +114,16 @@ void check_channels(const ProblemDescription& d) {
   require_size("weight", [] { return "output channels"; }, d.k, 0);
   require_size("weight", [] { return "channels of a group"; }, d.c_per_group, 0);
   if (d.c % d.groups != 0) {
-    throw ValueError(text("groups: got ", d.groups, ", needs a divisor of the input's ", d.c,
-                          " channels"));
+    throw ValueError(
+        text("groups: got ", d.groups, ", needs a divisor of the input's ", d.c, " channels"));
   }
   if (d.k % d.groups != 0) {
     throw ValueError(text("groups: got ", d.groups, ", needs a divisor of the weight's ", d.k,
                           " output channels"));
   }
   if (d.c_per_group != d.c / d.groups) {
-    throw ValueError(text("weight: got ", d.c_per_group, " channels (axis 1) for an input of ",
-                          d.c, " channels in ", d.groups, d.groups == 1 ? " group" : " groups",
+    throw ValueError(text("weight: got ", d.c_per_group, " channels (axis 1) for an input of ", d.c,
+                          " channels in ", d.groups, d.groups == 1 ? " group" : " groups",
                           ", needs ", d.c / d.groups,
                           d.c_per_group != 0 && d.c % d.c_per_group == 0
                               ? text("; groups=", d.c / d.c_per_group, " would fit")
@@ -149,7 +150,7 @@ void check_types(const ProblemDescription& d) {
 }  // namespace
 
 const char* name_of(DataType type) {
-  constexpr const char* kNames[] = {"float32", "float64",  "complex64", "complex128", "float16",
+  constexpr const char* kNames[] = {"float32",  "float64", "complex64", "complex128", "float16",
                                     "bfloat16", "int8",    "uint8",     "int16",      "uint16",
                                     "int32",    "uint32",  "int64",     "uint64"};
   return kNames[static_cast<int>(type)];
@@ -282,8 +283,7 @@ Problem describe(const ProblemDescription& d) {
   problem.activation = d.activation;
   const auto& axes = problem.axes;
   require_countable("input", {d.n, d.c, axes[0].input, axes[1].input, axes[2].input});
-  require_countable("weight",
-                    {d.k, d.c_per_group, axes[0].kernel, axes[1].kernel, axes[2].kernel});
+  require_countable("weight", {d.k, d.c_per_group, axes[0].kernel, axes[1].kernel, axes[2].kernel});
   require_countable("output", {d.n, d.k, axes[0].output, axes[1].output, axes[2].output});
   return problem;
 }
@@ -296,8 +296,9 @@ std::int64_t transposed_output_size(std::int64_t input, std::int64_t kernel, std
   if (__builtin_mul_overflow(input - 1, stride, &spread) ||
       __builtin_mul_overflow(dilation, kernel - 1, &reach) || spread > kLargestSize ||
       reach > kLargestSize) {
-    throw ValueError(text("stride: got ", stride, " for ", input, " elements and dilation ", dilation,
-                          " for a kernel of ", kernel, ", needs a result of at most 2^40"));
+    throw ValueError(text("stride: got ", stride, " for ", input, " elements and dilation ",
+                          dilation, " for a kernel of ", kernel,
+                          ", needs a result of at most 2^40"));
   }
   return spread - padding + reach + output_padding + 1;
 }

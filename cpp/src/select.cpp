@@ -32,7 +32,8 @@ const Algorithm& select(const Problem& problem, const PlanOptions& options, int 
     if (options.algorithm == algorithm.name) {
       if (!reason) return algorithm;
       throw UnsupportedError("algorithm: '" + std::string(algorithm.name) + "' refuses " +
-                             problem.to_string() + ": " + *reason + "; 'auto' finds one that takes it");
+                             problem.to_string() + ": " + *reason +
+                             "; 'auto' finds one that takes it");
     }
     if (reason) continue;
     const double cost = algorithm.estimate_cost(problem, threads);

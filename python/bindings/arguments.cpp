@@ -53,8 +53,8 @@ void read_padding(py::handle value, int rank, ProblemDescription& description) {
     description.pad_after = description.pad_before;
     return;
   }
-  const auto sequence = py::reinterpret_steal<py::object>(
-      PySequence_Fast(value.ptr(), "padding: needs a sequence"));
+  const auto sequence =
+      py::reinterpret_steal<py::object>(PySequence_Fast(value.ptr(), "padding: needs a sequence"));
   if (!sequence) throw py::error_already_set();
   const auto length = static_cast<int>(PySequence_Fast_GET_SIZE(sequence.ptr()));
   if (length != rank) {
@@ -124,8 +124,8 @@ void read_integer_padding_value(CallOptions& options, DataType input_type) {
   if (!fits_type(integer, input_type)) {
     throw ValueError("padding_value: got " + shown(value) + needs);
   }
-  options.description.padding_integer = static_cast<std::int64_t>(
-      PyLong_AsUnsignedLongLongMask(integer.ptr()));
+  options.description.padding_integer =
+      static_cast<std::int64_t>(PyLong_AsUnsignedLongLongMask(integer.ptr()));
 }
 
 }  // namespace
@@ -147,8 +147,7 @@ std::string shown(const std::vector<std::int64_t>& shape) {
 }
 
 std::int64_t to_integer(py::handle value, const char* argument) {
-  if (PyLong_CheckExact(value.ptr()) == 0 &&
-      (is_bool(value) || PyIndex_Check(value.ptr()) == 0)) {
+  if (PyLong_CheckExact(value.ptr()) == 0 && (is_bool(value) || PyIndex_Check(value.ptr()) == 0)) {
     throw TypeError(std::string(argument) + ": got " + shown(value) + ", needs an integer");
   }
   const Py_ssize_t integer = PyNumber_AsSsize_t(value.ptr(), PyExc_OverflowError);

@@ -68,9 +68,7 @@ std::optional<DataType> from_type_number(int number) {
   }
 }
 
-py::object numpy_function(const char* name) {
-  return py::module_::import("numpy").attr(name);
-}
+py::object numpy_function(const char* name) { return py::module_::import("numpy").attr(name); }
 
 std::string dtype_text(const py::dtype& dtype) { return py::str(dtype).cast<std::string>(); }
 
@@ -162,10 +160,20 @@ py::dtype to_dtype(DataType type) {
   if (type == DataType::bfloat16) {
     return py::dtype::from_args(py::module_::import("ml_dtypes").attr("bfloat16"));
   }
-  constexpr std::array<int, kDataTypeCount> kNumbers{
-      kFloat, kDouble, kComplexFloat, kComplexDouble, kHalf, 0,
-      kByte,  kUByte,  kShort,        kUShort,        kInt,  kUInt,
-      sizeof(long) == 8 ? kLong : kLongLong, sizeof(long) == 8 ? kULong : kULongLong};
+  constexpr std::array<int, kDataTypeCount> kNumbers{kFloat,
+                                                     kDouble,
+                                                     kComplexFloat,
+                                                     kComplexDouble,
+                                                     kHalf,
+                                                     0,
+                                                     kByte,
+                                                     kUByte,
+                                                     kShort,
+                                                     kUShort,
+                                                     kInt,
+                                                     kUInt,
+                                                     sizeof(long) == 8 ? kLong : kLongLong,
+                                                     sizeof(long) == 8 ? kULong : kULongLong};
   return py::dtype(kNumbers[static_cast<std::size_t>(type)]);
 }
 
@@ -217,8 +225,8 @@ DataType promote(std::initializer_list<ArrayArgument*> arguments) {
     throw TypeError(std::string((*arguments.begin())->name) + ": got dtypes " + shown(dtypes) +
                     ", which have no common dtype; convert them to one");
   }
-  const DataType type = to_data_type(py::reinterpret_borrow<py::dtype>(common),
-                                     (*arguments.begin())->name);
+  const DataType type =
+      to_data_type(py::reinterpret_borrow<py::dtype>(common), (*arguments.begin())->name);
   for (ArrayArgument* argument : arguments) {
     if (argument->type == type) continue;
     argument->array = py::array(argument->array.attr("astype")(common));
@@ -242,7 +250,8 @@ ImageShape to_image_shape(const std::vector<std::int64_t>& shape, int rank, Layo
   std::size_t from = 0;
   if (image.batched) image.sizes[0] = shape[from++];
   if (layout == Layout::channels_first) image.sizes[1] = shape[from++];
-  for (int a = 0; a < rank; ++a) image.sizes[static_cast<std::size_t>(5 - rank + a)] = shape[from++];
+  for (int a = 0; a < rank; ++a)
+    image.sizes[static_cast<std::size_t>(5 - rank + a)] = shape[from++];
   if (layout == Layout::channels_last) image.sizes[1] = shape[from];
   return image;
 }
@@ -288,8 +297,8 @@ py::array result_array(py::handle out, const std::vector<std::int64_t>& shape, D
   auto array = py::reinterpret_borrow<py::array>(out);
   const py::dtype dtype = to_dtype(type);
   if (!is_native(array) || !array.dtype().equal(dtype)) {
-    throw TypeError("out: got dtype " + dtype_text(array.dtype()) + ", needs " +
-                    dtype_text(dtype) + ", the dtype of the result");
+    throw TypeError("out: got dtype " + dtype_text(array.dtype()) + ", needs " + dtype_text(dtype) +
+                    ", the dtype of the result");
   }
   const std::vector<std::int64_t> got(array.shape(), array.shape() + array.ndim());
   if (got != shape) {

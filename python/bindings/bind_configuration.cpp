@@ -30,7 +30,8 @@ void register_configuration(py::module_& module) {
   module.def("second_level_cache_bytes", &second_level_cache_bytes);
   module.def("algorithm_names", [] { return names(algorithm_names()); });
   module.def("num_threads", &num_threads);
-  module.def("set_num_threads", [](py::handle threads) { set_num_threads(to_thread_count(threads)); });
+  module.def("set_num_threads",
+             [](py::handle threads) { set_num_threads(to_thread_count(threads)); });
   module.def("set_thread_override",
              [](py::handle threads) { return set_thread_override(to_thread_count(threads)); });
 #if defined(__VERSION__)

@@ -15,8 +15,8 @@ auto runner(const CallOptions& options) {
 void check_same_batching(const char* name, int axes, const char* other, std::size_t other_axes) {
   if (static_cast<std::size_t>(axes) != other_axes) {
     throw ValueError(std::string(name) + ": got " + std::to_string(axes) + " axes with " + other +
-                     " of " + std::to_string(other_axes) + ", needs as many: both with a batch or " +
-                     "both without");
+                     " of " + std::to_string(other_axes) +
+                     ", needs as many: both with a batch or " + "both without");
   }
 }
 
@@ -106,9 +106,8 @@ py::array convolve_transpose(int rank, py::handle input, py::handle weight, py::
     description.input[a] = full - cropped;
     if (description.input[a] < 1) {
       throw ValueError("padding: got " + std::to_string(cropped) +
-                       " in all along an axis whose result without it has " +
-                       std::to_string(full) + " elements, needs at most " +
-                       std::to_string(full - 1));
+                       " in all along an axis whose result without it has " + std::to_string(full) +
+                       " elements, needs at most " + std::to_string(full - 1));
     }
   }
   for (std::size_t a = 0; a < 3; ++a) {
@@ -125,12 +124,11 @@ py::array convolve_transpose(int rank, py::handle input, py::handle weight, py::
                  shape.batched, out, runner(options));
 }
 
-py::array input_gradient(int rank, py::handle input_size, py::handle weight,
-                         py::handle grad_output, py::handle stride, py::handle padding,
-                         py::handle dilation, py::handle groups, py::handle layout,
-                         py::handle padding_mode, py::handle padding_value, py::handle flip,
-                         py::handle algorithm, py::handle precision, py::handle threads,
-                         py::handle out) {
+py::array input_gradient(int rank, py::handle input_size, py::handle weight, py::handle grad_output,
+                         py::handle stride, py::handle padding, py::handle dilation,
+                         py::handle groups, py::handle layout, py::handle padding_mode,
+                         py::handle padding_value, py::handle flip, py::handle algorithm,
+                         py::handle precision, py::handle threads, py::handle out) {
   CallOptions options;
   read_options(rank,
                {stride, padding, dilation, groups, layout, padding_mode, padding_value, flip,

@@ -18,14 +18,11 @@ ImageShape describe_shapes(CallOptions& options, Pass pass,
                            const std::vector<std::int64_t>& input_shape,
                            const std::vector<std::int64_t>& weight_shape, DataType type,
                            bool has_bias) {
-  const ImageShape shape =
-      to_image_shape(input_shape, options.rank, options.layout, "input_shape");
+  const ImageShape shape = to_image_shape(input_shape, options.rank, options.layout, "input_shape");
   set_input_shape(options, shape);
   set_weight_shape(options, weight_shape, "weight");
   const bool integer = is_integer(type);
-  const DataType result = !integer             ? type
-                          : size_of(type) == 1 ? DataType::int32
-                                               : DataType::int64;
+  const DataType result = !integer ? type : size_of(type) == 1 ? DataType::int32 : DataType::int64;
   set_types(options, pass, pass == Pass::backward_input ? result : type,
             pass == Pass::backward_weight ? result : type, pass == Pass::forward ? result : type);
   read_padding_value(options, type);
@@ -42,10 +39,9 @@ class PlannedPass {
               py::handle input_shape, py::handle dtype, py::handle bias, py::handle stride,
               py::handle padding, py::handle dilation, py::handle groups, py::handle layout,
               py::handle padding_mode, py::handle padding_value, py::handle flip,
-              py::handle activation, py::handle algorithm, py::handle precision,
-              py::handle threads)
-      : type_(to_data_type(py::dtype::from_args(py::reinterpret_borrow<py::object>(dtype)),
-                           "dtype")),
+              py::handle activation, py::handle algorithm, py::handle precision, py::handle threads)
+      : type_(
+            to_data_type(py::dtype::from_args(py::reinterpret_borrow<py::object>(dtype)), "dtype")),
         bias_(to_bias(bias)) {
     read_options(rank,
                  {stride, padding, dilation, groups, layout, padding_mode, padding_value, flip,
@@ -163,8 +159,8 @@ py::tuple explain_pass(const std::string& pass, int rank, py::handle input_shape
                {stride, padding, dilation, groups, layout, padding_mode, padding_value, flip,
                 activation, Py_False, algorithm, precision, threads},
                options);
-  const DataType type = to_data_type(
-      py::dtype::from_args(py::reinterpret_borrow<py::object>(dtype)), "dtype");
+  const DataType type =
+      to_data_type(py::dtype::from_args(py::reinterpret_borrow<py::object>(dtype)), "dtype");
   describe_shapes(options, to_pass(pass), to_shape(input_shape, "input_shape"),
                   to_shape(weight_shape, "weight_shape"), type, false);
   const Problem problem = describe(options.description);

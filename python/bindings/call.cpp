@@ -61,14 +61,13 @@ void set_weight_shape(CallOptions& options, const std::vector<std::int64_t>& sha
   ProblemDescription& description = options.description;
   const auto rank = static_cast<std::size_t>(options.rank);
   if (shape.size() != rank + 2) {
-    throw ValueError(std::string(name) + ": got shape " + shown(shape) + " with " +
-                     std::to_string(shape.size()) + (shape.size() == 1 ? " axis" : " axes") +
-                     ", needs " + std::to_string(rank + 2) +
-                     " (output channels, input channels / groups, kernel)" +
-                     (shape.size() >= 3 && shape.size() <= 5
-                          ? "; the functions of conv" + std::to_string(shape.size() - 2) +
-                                "d take such a weight"
-                          : ""));
+    throw ValueError(
+        std::string(name) + ": got shape " + shown(shape) + " with " +
+        std::to_string(shape.size()) + (shape.size() == 1 ? " axis" : " axes") + ", needs " +
+        std::to_string(rank + 2) + " (output channels, input channels / groups, kernel)" +
+        (shape.size() >= 3 && shape.size() <= 5
+             ? "; the functions of conv" + std::to_string(shape.size() - 2) + "d take such a weight"
+             : ""));
   }
   description.k = shape[0];
   description.c_per_group = shape[1];
@@ -148,8 +147,7 @@ void narrow_into(const py::array& wide, const py::array& result) {
     if (low < std::numeric_limits<std::int32_t>::min() ||
         high > std::numeric_limits<std::int32_t>::max()) {
       const std::string message =
-          "input: sums of 8-bit products reach " +
-          std::to_string(high > -low ? high : low) +
+          "input: sums of 8-bit products reach " + std::to_string(high > -low ? high : low) +
           ", which int32 cannot hold; convert the input to int16 for an int64 result";
       PyErr_SetString(PyExc_OverflowError, message.c_str());
       throw py::error_already_set();

@@ -60,8 +60,7 @@ py::array compute(const CallOptions& options, const Problem& problem, const Call
   const DataType type = problem.result_type();
   py::array result = result_array(out, result_shape, type,
                                   {arrays.input, arrays.weight, arrays.output, arrays.bias});
-  const bool widen =
-      type == DataType::int32 && (problem.accumulate || may_overflow_int32(problem));
+  const bool widen = type == DataType::int32 && (problem.accumulate || may_overflow_int32(problem));
   const Problem computed = widen ? widened(problem) : problem;
   ArrayArgument written{"out", result, computed.result_type()};
   if (widen) written.array = py::array(result.attr("astype")(to_dtype(DataType::int64)));

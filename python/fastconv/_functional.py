@@ -299,12 +299,13 @@ def _backward(
     threads: SupportsIndex | None,
 ) -> Gradients:
     """Compute the gradients that the mask asks for, in the common dtype of the three arrays."""
+    wanted = f"output_mask: got {output_mask!r}, needs three of True and False"
     try:
         mask = tuple(output_mask)
     except TypeError:
-        raise TypeError(f"output_mask: got {output_mask!r}, needs three of True and False") from None
+        raise TypeError(wanted) from None
     if len(mask) != 3 or not all(isinstance(flag, (bool, np.bool_)) for flag in mask):
-        raise ValueError(f"output_mask: got {output_mask!r}, needs three of True and False")
+        raise ValueError(wanted)
     arrays = [np.asarray(array) for array in (grad_output, input, weight)]
     if len({array.dtype for array in arrays}) > 1 and not all(
         array.dtype.kind in "biu" for array in arrays

@@ -28,8 +28,8 @@ struct Arguments {
   TensorView input;   ///< read by forward and backward_weight, written by backward_input
   TensorView weight;  ///< read by forward and backward_input, written by backward_weight
   TensorView output;  ///< written by forward; the backward passes read the output's gradient here
-  const void* bias = nullptr;      ///< one element of the result's type for each written channel
-  std::int64_t bias_stride = 1;    ///< in elements
+  const void* bias = nullptr;    ///< one element of the result's type for each written channel
+  std::int64_t bias_stride = 1;  ///< in elements
 };
 
 namespace detail {
@@ -85,8 +85,8 @@ void bias_gradient(const TensorView& grad_output, void* result, std::int64_t res
 /// One row of `explain`.
 struct AlgorithmReport {
   const char* name;
-  std::string refusal;        ///< empty when the algorithm takes the problem
-  double estimated_seconds;   ///< meaningful when it does
+  std::string refusal;       ///< empty when the algorithm takes the problem
+  double estimated_seconds;  ///< meaningful when it does
   bool chosen;
 };
 

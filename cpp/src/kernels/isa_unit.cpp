@@ -133,6 +133,7 @@ constexpr KernelTable make_kernel_table(const char* isa) {
 #define FASTCONV_QUOTE(name) FASTCONV_QUOTE_VALUE(name)
 
 extern const KernelTable kernel_table;
-constinit const KernelTable kernel_table = make_kernel_table(FASTCONV_QUOTE(FASTCONV_ISA_NAMESPACE));
+constinit const KernelTable kernel_table =
+    make_kernel_table(FASTCONV_QUOTE(FASTCONV_ISA_NAMESPACE));
 
 }  // namespace fastconv::FASTCONV_ISA_NAMESPACE

@@ -14,9 +14,8 @@ namespace fastconv {
 /// for `rows` output channels m and `vectors` vectors of pixels. `out` rows lie `out_pitch` apart.
 /// Reads and writes whole vectors.
 template <class T>
-using CorrelationFunction = void (*)(const T* weights, const T* source,
-                                     const std::int64_t* offsets, std::int64_t depth, T* out,
-                                     std::int64_t out_pitch);
+using CorrelationFunction = void (*)(const T* weights, const T* source, const std::int64_t* offsets,
+                                     std::int64_t depth, T* out, std::int64_t out_pitch);
 
 template <class T>
 struct CorrelationKernel {

@@ -133,7 +133,8 @@ void store_elements(Storage* to, std::int64_t to_stride, const T* sums, std::int
   if (to_stride == 1) {
     for (std::int64_t i = 0; i < count; ++i) to[i] = ToStorage<Storage>::convert(sums[i]);
   } else {
-    for (std::int64_t i = 0; i < count; ++i) to[i * to_stride] = ToStorage<Storage>::convert(sums[i]);
+    for (std::int64_t i = 0; i < count; ++i)
+      to[i * to_stride] = ToStorage<Storage>::convert(sums[i]);
   }
 }
 
@@ -153,8 +154,8 @@ template <class T, class Storage>
 void store_block(void* to, std::int64_t to_pitch, std::int64_t to_stride, T* sums,
                  std::int64_t sums_pitch, BlockShape shape, const Epilogue<T>& epilogue) {
   auto* result = static_cast<Storage*>(to);
-  const bool plain = epilogue.bias == nullptr && !epilogue.accumulate &&
-                     epilogue.activation == Activation::none;
+  const bool plain =
+      epilogue.bias == nullptr && !epilogue.accumulate && epilogue.activation == Activation::none;
   for (std::int64_t r = 0; !plain && r < shape.rows; ++r) {
     T* row = sums + r * sums_pitch;
     if (epilogue.bias != nullptr) {

@@ -23,7 +23,8 @@ void outer_product_tile(const PixelRows<T>& pixels, const std::int64_t* offsets,
   for (std::int64_t row = 0; row < pixels.rows; ++row) {
     const T* source[kRows];
 #pragma GCC unroll 8
-    for (int m = 0; m < kRows; ++m) source[m] = pixels.source + row * pixels.source_pitch + offsets[m];
+    for (int m = 0; m < kRows; ++m)
+      source[m] = pixels.source + row * pixels.source_pitch + offsets[m];
     const T* gradient = pixels.gradient + row * pixels.gradient_pitch;
     for (std::int64_t p = 0; p < pixels.pixels; ++p) {
       V loaded[kVectors];
@@ -71,8 +72,7 @@ void dot_product_tile(const PixelRows<T>& pixels, const std::int64_t* offsets, T
       const V loaded = V::load_partial(gradient + whole, rest);
 #pragma GCC unroll 8
       for (int m = 0; m < kRows; ++m) {
-        partial[m] =
-            V::fma(V::load_partial(source + offsets[m] + whole, rest), loaded, partial[m]);
+        partial[m] = V::fma(V::load_partial(source + offsets[m] + whole, rest), loaded, partial[m]);
       }
     }
   }

@@ -10,9 +10,9 @@
 
 namespace fastconv {
 
-#define FASTCONV_DECLARE_ISA(isa)         \
-  namespace isa {                         \
-  extern const KernelTable kernel_table;  \
+#define FASTCONV_DECLARE_ISA(isa)        \
+  namespace isa {                        \
+  extern const KernelTable kernel_table; \
   }
 #if defined(FASTCONV_HAVE_AVX512)
 FASTCONV_DECLARE_ISA(avx512)

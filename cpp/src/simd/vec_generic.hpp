@@ -25,17 +25,14 @@ template <class T, int kBytes>
 struct ExtensionVec {
   using Element = typename Arithmetic<T>::Type;
   typedef Element Native __attribute__((vector_size(kBytes)));
-  typedef Element Unaligned
-      __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
+  typedef Element Unaligned __attribute__((vector_size(kBytes), aligned(alignof(T)), may_alias));
   static constexpr int kLanes = kBytes / int{sizeof(T)};
 
   Native value;
 
   static ExtensionVec zero() { return {Native{}}; }
   static ExtensionVec broadcast(T scalar) { return {static_cast<Element>(scalar) - Native{}}; }
-  static ExtensionVec load(const T* from) {
-    return {*reinterpret_cast<const Unaligned*>(from)};
-  }
+  static ExtensionVec load(const T* from) { return {*reinterpret_cast<const Unaligned*>(from)}; }
   static ExtensionVec load_partial(const T* from, std::int64_t count) {
     alignas(kBytes) T lanes[kLanes] = {};
     for (std::int64_t i = 0; i < count; ++i) lanes[i] = from[i];

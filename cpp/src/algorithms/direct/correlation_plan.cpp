@@ -310,7 +310,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       for (std::int64_t m = 0; m < kernel.rows; ++m) {
         T* row = sums + m * schedule_.sums_pitch;
         for (std::int64_t i = 0; i < width; ++i) {
-          row[i] = first == 0 ? partial[m * width + i] : wrapping_sum(row[i], partial[m * width + i]);
+          row[i] =
+              first == 0 ? partial[m * width + i] : wrapping_sum(row[i], partial[m * width + i]);
         }
       }
     }

@@ -287,8 +287,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     for (std::int64_t c = 0; c < channels; ++c) {
       for (std::int64_t d = 0; d < size[0]; ++d) {
         load(to + (c * size[0] + d) * size[1] * size[2], size[2],
-             gradient.at(gradient_offset(gradient, n, first + c, origin, d, 0)),
-             gradient.stride(3), gradient.stride(4), {size[1], size[2]});
+             gradient.at(gradient_offset(gradient, n, first + c, origin, d, 0)), gradient.stride(3),
+             gradient.stride(4), {size[1], size[2]});
       }
     }
   }

@@ -147,9 +147,9 @@ class ReferencePlan final : public detail::AlgorithmPlan {
           for (std::int64_t k = first_k; k < first_k + k_per_group; ++k) {
             for_each_position(sizes(&Axis::kernel), [&](const Position& tap) {
               for_each_output_that_sees(i, tap, [&](const Position& o) {
-                sum += conjugated(weight_at(arguments, k, c % c_per_group, tap),
-                                  problem_.conjugate) *
-                       load<Value>(gradient.data, gradient.type, offset(gradient, n, k, o));
+                sum +=
+                    conjugated(weight_at(arguments, k, c % c_per_group, tap), problem_.conjugate) *
+                    load<Value>(gradient.data, gradient.type, offset(gradient, n, k, o));
               });
             });
           }
@@ -181,8 +181,8 @@ class ReferencePlan final : public detail::AlgorithmPlan {
       last = std::min(last, (i[a] - origin) / axis.stride);
     }
     for (o[a] = first; o[a] <= last; ++o[a]) {
-      const std::int64_t seen = padded_source(o[a] * axis.stride + origin, axis.input,
-                                              problem_.padding_mode);
+      const std::int64_t seen =
+          padded_source(o[a] * axis.stride + origin, axis.input, problem_.padding_mode);
       if (seen != i[a]) continue;
       if (a == 2) {
         body(o);
@@ -230,7 +230,8 @@ double estimate_cost(const Problem& problem, int) {
 
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int) {
   if (problem.is_complex()) return std::make_unique<ReferencePlan<std::complex<double>>>(problem);
-  if (is_integer(problem.result_type())) return std::make_unique<ReferencePlan<std::uint64_t>>(problem);
+  if (is_integer(problem.result_type()))
+    return std::make_unique<ReferencePlan<std::uint64_t>>(problem);
   return std::make_unique<ReferencePlan<double>>(problem);
 }
 
