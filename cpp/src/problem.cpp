@@ -83,7 +83,7 @@ Axis describe_axis(const ProblemDescription& d, int a) {
                           " along ", axis_name(d, a), ", which reaches over more than 2^40"));
   }
   const auto [before, after] = padding_amounts(d, a);
-  if (std::max(std::abs(before), std::abs(after)) > kLargestSize) {
+  if (std::min(before, after) < -kLargestSize || std::max(before, after) > kLargestSize) {
     throw ValueError(text("padding: got (", before, ", ", after, ") along ", axis_name(d, a),
                           ", needs at most 2^40 either way"));
   }

@@ -54,7 +54,7 @@ using Parameters = std::tuple<TypeCombination, Pass>;
 
 class ConvolutionGrid : public ::testing::TestWithParam<Parameters> {
  protected:
-  static constexpr int kDraws = 8;
+  static constexpr int kDraws = 14;
 
   void SetUp() override { std::tie(types_, pass_) = GetParam(); }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -128,9 +129,8 @@ def check_transpose(x: Array, w: Array, bias: Array | None = None, **options: An
     arrays = [_widened(a, dtype) for a in (x, w, bias)]
     truth = reference.conv_transpose(*arrays, **described)
     magnitude = reference.conv_transpose(*map(_magnitude, arrays), **_magnitudes(described))
-    assert_matches(
-        actual, truth, magnitude, w[:, 0].size + 1, dtype, activation=options.get("activation")
-    )
+    taps = _taps_of_channels(w, options) + 1
+    assert_matches(actual, truth, magnitude, taps, dtype, activation=options.get("activation"))
     return actual
 
 
@@ -144,7 +144,7 @@ def check_input_gradient(
     arrays = [_widened(a, dtype) for a in (w, grad_output)]
     truth = reference.conv_input(input_size, *arrays, **described)
     magnitude = reference.conv_input(input_size, *map(_magnitude, arrays), **_magnitudes(described))
-    assert_matches(actual, truth, magnitude, w[:, 0].size, dtype)
+    assert_matches(actual, truth, magnitude, _taps_of_channels(w, options), dtype)
     return actual
 
 
@@ -160,7 +160,9 @@ def check_weight_gradient(
     magnitude = reference.conv_weight(
         _magnitude(inputs), weight_size, _magnitude(grads), **_magnitudes(described)
     )
-    assert_matches(actual, truth, magnitude, grad_output.size, dtype)
+    # Each element is a sum over images and positions.
+    taps = grad_output.size // max(1, weight_size[0])
+    assert_matches(actual, truth, magnitude, taps, dtype)
     return actual
 
 
@@ -179,6 +181,11 @@ def check_pass(name: str, x: Array, w: Array, grad_output: Array, **options: Any
         check_input_gradient(x.shape, w, grad_output, **options)
     else:
         check_weight_gradient(x, w.shape, grad_output, **options)
+
+
+def _taps_of_channels(w: Array, options: dict[str, Any]) -> int:
+    """Count the products of a sum over the first axis of the weight: one group's, and the taps."""
+    return w.shape[0] // options.get("groups", 1) * math.prod(w.shape[2:])
 
 
 def _without_execution(options: dict[str, Any]) -> dict[str, Any]:
