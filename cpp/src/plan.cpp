@@ -1,14 +1,13 @@
 #include "fastconv/plan.hpp"
 
 #include "algorithms/algorithm.hpp"
-#include "fastconv/threads.hpp"
 #include "runtime/aligned_buffer.hpp"
 
 namespace fastconv {
 
 Plan::Plan(const Problem& problem, const PlanOptions& options)
-    : problem_(problem), threads_(options.threads > 0 ? options.threads : num_threads()) {
-  const Algorithm& algorithm = select(problem, options, threads_);
+    : problem_(problem), threads_(thread_count(options)) {
+  const Algorithm& algorithm = select(problem, options);
   algorithm_ = algorithm.name;
   implementation_ = algorithm.make_plan(problem, threads_);
 }

@@ -1,10 +1,12 @@
 #include "fastconv/problem.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 #include <initializer_list>
 #include <sstream>
 
 #include "fastconv/error.hpp"
+#include "padding.hpp"
 
 namespace fastconv {
 namespace {
@@ -73,8 +75,8 @@ std::array<std::int64_t, 2> padding_amounts(const ProblemDescription& d, int a) 
 
 Axis describe_axis(const ProblemDescription& d, int a) {
   const auto name = [&] { return axis_name(d, a); };
-  require_size("input", name, d.input[a], 1);
-  require_size("weight", name, d.kernel[a], 1);
+  require_size(d.input_argument, name, d.input[a], 1);
+  require_size(d.weight_argument, name, d.kernel[a], 1);
   require_size("stride", name, d.stride[a], 1);
   require_size("dilation", name, d.dilation[a], 1);
   std::int64_t reach = 0;
@@ -90,7 +92,7 @@ Axis describe_axis(const ProblemDescription& d, int a) {
   const std::int64_t padded = d.input[a] + before + after;
   if (padded < reach + 1) {
     throw ValueError(text(
-        "weight: its kernel of ", d.kernel[a],
+        d.weight_argument, ": its kernel of ", d.kernel[a],
         d.dilation[a] > 1 ? text(" (", reach + 1, " with dilation ", d.dilation[a], ")")
                           : std::string(),
         " is larger than the padded input of ", padded, " along ", axis_name(d, a),
@@ -109,10 +111,10 @@ Axis describe_axis(const ProblemDescription& d, int a) {
 
 void check_channels(const ProblemDescription& d) {
   require_size("groups", [] { return "the number of groups"; }, d.groups, 1);
-  require_size("input", [] { return "the batch"; }, d.n, 0);
-  require_size("input", [] { return "its channels"; }, d.c, 0);
-  require_size("weight", [] { return "output channels"; }, d.k, 0);
-  require_size("weight", [] { return "channels of a group"; }, d.c_per_group, 0);
+  require_size(d.input_argument, [] { return "the batch"; }, d.n, 0);
+  require_size(d.input_argument, [] { return "its channels"; }, d.c, 0);
+  require_size(d.weight_argument, [] { return "output channels"; }, d.k, 0);
+  require_size(d.weight_argument, [] { return "channels of a group"; }, d.c_per_group, 0);
   if (d.c % d.groups != 0) {
     throw ValueError(
         text("groups: got ", d.groups, ", needs a divisor of the input's ", d.c, " channels"));
@@ -122,29 +124,72 @@ void check_channels(const ProblemDescription& d) {
                           " output channels"));
   }
   if (d.c_per_group != d.c / d.groups) {
-    throw ValueError(text("weight: got ", d.c_per_group, " channels (axis 1) for an input of ", d.c,
-                          " channels in ", d.groups, d.groups == 1 ? " group" : " groups",
-                          ", needs ", d.c / d.groups,
+    throw ValueError(text(d.weight_argument, ": got ", d.c_per_group,
+                          " channels (axis 1) for an input of ", d.c, " channels in ", d.groups,
+                          d.groups == 1 ? " group" : " groups", ", needs ", d.c / d.groups,
                           d.c_per_group != 0 && d.c % d.c_per_group == 0
                               ? text("; groups=", d.c / d.c_per_group, " would fit")
                               : std::string()));
   }
 }
 
+DataType result_type_of(const ProblemDescription& d) {
+  return d.pass == Pass::forward          ? d.output_type
+         : d.pass == Pass::backward_input ? d.input_type
+                                          : d.weight_type;
+}
+
+/// Floating and complex tensors have one type; integers of 8 bits give int32 or int64, any
+/// integers int64.
 void check_types(const ProblemDescription& d) {
-  const DataType type = d.pass == Pass::forward          ? d.output_type
-                        : d.pass == Pass::backward_input ? d.input_type
-                                                         : d.weight_type;
-  const bool integer = is_integer(type);
-  if (d.activation == Activation::none) return;
-  if (is_complex(type)) {
-    throw TypeError(text("activation: got '", name_of(d.activation), "' for ", name_of(type),
-                         ", needs None: activations are defined for real numbers"));
+  const DataType result = result_type_of(d);
+  for (const DataType type : {d.input_type, d.weight_type, d.output_type}) {
+    const bool narrow = is_integer(type) && size_of(type) == 1;
+    const bool fits = is_integer(result) ? type == result || narrow ||
+                                               (result == DataType::int64 && is_integer(type))
+                                         : type == result;
+    if (!fits || (is_integer(result) && result != DataType::int32 && result != DataType::int64)) {
+      throw TypeError(text("input, weight, output: got ", name_of(d.input_type), ", ",
+                           name_of(d.weight_type), ", ", name_of(d.output_type),
+                           ", needs one floating or complex type, or integers with a result of "
+                           "int64 (int32 if all others have 8 bits)"));
+    }
   }
-  if (integer && d.activation != Activation::relu && d.activation != Activation::relu6) {
-    throw TypeError(text("activation: got '", name_of(d.activation), "' for ", name_of(type),
-                         ", needs None, 'relu' or 'relu6': the others have no integer values"));
+}
+
+/// The epilogue belongs to the forward pass and to its transpose.
+void check_epilogue(const ProblemDescription& d) {
+  const DataType type = result_type_of(d);
+  if (d.activation != Activation::none) {
+    if (is_complex(type)) {
+      throw TypeError(text("activation: got '", name_of(d.activation), "' for ", name_of(type),
+                           ", needs None: activations are defined for real numbers"));
+    }
+    if (is_integer(type) && d.activation != Activation::relu && d.activation != Activation::relu6) {
+      throw TypeError(text("activation: got '", name_of(d.activation), "' for ", name_of(type),
+                           ", needs None, 'relu' or 'relu6': the others have no integer values"));
+    }
   }
+  if (!d.has_bias && d.activation == Activation::none) return;
+  if (d.pass == Pass::backward_weight) {
+    throw UnsupportedError("bias, activation: the gradient of the weight has neither");
+  }
+  if (d.pass == Pass::backward_input && repeats_input(d.padding_mode)) {
+    throw UnsupportedError(text("bias, activation: got padding mode '", name_of(d.padding_mode),
+                                "' going backward, needs 'zeros' for a transposed convolution"));
+  }
+}
+
+/// Extents that algorithms reckon with: the input with all its padding, and windows that reach
+/// beyond it.
+void check_padded_extents(const ProblemDescription& d, const std::array<Axis, 3>& axes) {
+  std::array<std::int64_t, 3> extents{};
+  for (std::size_t a = 0; a < 3; ++a) {
+    const Axis& axis = axes[a];
+    extents[a] = axis.input + std::abs(axis.pad_before) + std::abs(axis.pad_after) + axis.stride +
+                 axis.dilation * (axis.kernel - 1);
+  }
+  require_countable("padding, dilation", {std::max(d.c, d.k), extents[0], extents[1], extents[2]});
 }
 
 }  // namespace
@@ -264,6 +309,7 @@ Problem describe(const ProblemDescription& d) {
   Problem problem;
   for (int a = 0; a < 3; ++a) problem.axes[a] = describe_axis(d, a);
   check_types(d);
+  check_epilogue(d);
   problem.pass = d.pass;
   problem.input_type = d.input_type;
   problem.weight_type = d.weight_type;
@@ -282,8 +328,10 @@ Problem describe(const ProblemDescription& d) {
   problem.accumulate = d.accumulate;
   problem.activation = d.activation;
   const auto& axes = problem.axes;
-  require_countable("input", {d.n, d.c, axes[0].input, axes[1].input, axes[2].input});
-  require_countable("weight", {d.k, d.c_per_group, axes[0].kernel, axes[1].kernel, axes[2].kernel});
+  check_padded_extents(d, axes);
+  require_countable(d.input_argument, {d.n, d.c, axes[0].input, axes[1].input, axes[2].input});
+  require_countable(d.weight_argument,
+                    {d.k, d.c_per_group, axes[0].kernel, axes[1].kernel, axes[2].kernel});
   require_countable("output", {d.n, d.k, axes[0].output, axes[1].output, axes[2].output});
   return problem;
 }
@@ -295,9 +343,9 @@ std::int64_t transposed_output_size(std::int64_t input, std::int64_t kernel, std
   std::int64_t reach = 0;
   if (__builtin_mul_overflow(input - 1, stride, &spread) ||
       __builtin_mul_overflow(dilation, kernel - 1, &reach) || spread > kLargestSize ||
-      reach > kLargestSize) {
-    throw ValueError(text("stride: got ", stride, " for ", input, " elements and dilation ",
-                          dilation, " for a kernel of ", kernel,
+      reach > kLargestSize || output_padding > kLargestSize) {
+    throw ValueError(text("stride: got ", stride, " for ", input, " elements, dilation ", dilation,
+                          " for a kernel of ", kernel, " and output_padding ", output_padding,
                           ", needs a result of at most 2^40"));
   }
   return spread - padding + reach + output_padding + 1;

@@ -13,13 +13,13 @@ std::optional<std::string> refusal(const Algorithm& algorithm, const Problem& pr
   return algorithm.refuses(problem);
 }
 
+}  // namespace
+
 int thread_count(const PlanOptions& options) {
   return options.threads > 0 ? options.threads : num_threads();
 }
 
-}  // namespace
-
-const Algorithm& select(const Problem& problem, const PlanOptions& options, int threads) {
+const Algorithm& select(const Problem& problem, const PlanOptions& options) {
   const Algorithm* best = nullptr;
   double best_cost = 0.0;
   std::string names;
@@ -35,8 +35,8 @@ const Algorithm& select(const Problem& problem, const PlanOptions& options, int 
                              problem.to_string() + ": " + *reason +
                              "; 'auto' finds one that takes it");
     }
-    if (reason) continue;
-    const double cost = algorithm.estimate_cost(problem, threads);
+    if (reason || (algorithm.last_resort && best != nullptr)) continue;
+    const double cost = algorithm.estimate_cost(problem, 1);
     if (best == nullptr || cost < best_cost) {
       best = &algorithm;
       best_cost = cost;
@@ -49,7 +49,7 @@ const Algorithm& select(const Problem& problem, const PlanOptions& options, int 
 
 std::vector<AlgorithmReport> explain(const Problem& problem, const PlanOptions& options) {
   const int threads = thread_count(options);
-  const Algorithm& chosen = select(problem, options, threads);
+  const Algorithm& chosen = select(problem, options);
   std::vector<AlgorithmReport> reports;
   for (const Algorithm& algorithm : algorithm_list()) {
     const std::optional<std::string> reason = refusal(algorithm, problem, options.precision);

@@ -12,9 +12,30 @@ bool is_bool(py::handle value) {
   return type == "numpy.bool" || type == "numpy.bool_";  // of NumPy 2 and 1
 }
 
+/// Arrays without axes have __index__ and no length.
 bool is_sequence(py::handle value) {
-  return PyUnicode_Check(value.ptr()) == 0 && PyBytes_Check(value.ptr()) == 0 &&
-         PySequence_Check(value.ptr()) != 0;
+  if (PyUnicode_Check(value.ptr()) != 0 || PyBytes_Check(value.ptr()) != 0 ||
+      PySequence_Check(value.ptr()) == 0) {
+    return false;
+  }
+  if (PySequence_Size(value.ptr()) >= 0) return true;
+  PyErr_Clear();
+  return false;
+}
+
+/// A tuple of its own: converting an item may change the sequence that it came from.
+py::tuple to_tuple(py::handle sequence) {
+  auto tuple = py::reinterpret_steal<py::tuple>(PySequence_Tuple(sequence.ptr()));
+  if (!tuple) throw py::error_already_set();
+  return tuple;
+}
+
+/// UTF-8, whatever the string holds.
+std::string to_utf8(py::handle text) {
+  const auto bytes = py::reinterpret_steal<py::bytes>(
+      PyUnicode_AsEncodedString(text.ptr(), "utf-8", "backslashreplace"));
+  if (!bytes) throw py::error_already_set();
+  return std::string(bytes);
 }
 
 /// Index of a name in a list of names. Throws ValueError that lists them, TypeError for what is
@@ -26,7 +47,7 @@ std::size_t to_choice(py::handle value, const std::array<const char*, kCount>& n
     throw TypeError(std::string(argument) + ": got " + shown(value) + ", needs a string such as '" +
                     names[0] + "'");
   }
-  const auto text = value.cast<std::string>();
+  const std::string text = to_utf8(value);
   std::string list;
   for (std::size_t i = 0; i < kCount; ++i) {
     if (text == names[i]) return i;
@@ -53,14 +74,12 @@ void read_padding(py::handle value, int rank, ProblemDescription& description) {
     description.pad_after = description.pad_before;
     return;
   }
-  const auto sequence =
-      py::reinterpret_steal<py::object>(PySequence_Fast(value.ptr(), "padding: needs a sequence"));
-  if (!sequence) throw py::error_already_set();
-  const auto length = static_cast<int>(PySequence_Fast_GET_SIZE(sequence.ptr()));
+  const py::tuple sequence = to_tuple(value);
+  const auto length = static_cast<int>(sequence.size());
   if (length != rank) {
     const std::string pair = rank == 1 && length == 2 ? "; a pair (before, after) is written ((" +
-                                                            shown(sequence[py::int_(0)]) + ", " +
-                                                            shown(sequence[py::int_(1)]) + "),)"
+                                                            shown(py::object(sequence[0])) + ", " +
+                                                            shown(py::object(sequence[1])) + "),)"
                                                       : "";
     throw ValueError("padding: got " + shown(value) + ", needs an integer, " +
                      std::to_string(rank) + " of them or of pairs (before, after), or a string" +
@@ -68,7 +87,7 @@ void read_padding(py::handle value, int rank, ProblemDescription& description) {
   }
   for (int i = 0; i < rank; ++i) {
     const auto axis = static_cast<std::size_t>(3 - rank + i);
-    const py::handle item = PySequence_Fast_GET_ITEM(sequence.ptr(), i);
+    const py::handle item = PyTuple_GET_ITEM(sequence.ptr(), i);
     if (!is_sequence(item)) {
       description.pad_before[axis] = description.pad_after[axis] = to_integer(item, "padding");
       continue;
@@ -131,9 +150,12 @@ void read_integer_padding_value(CallOptions& options, DataType input_type) {
 }  // namespace
 
 std::string shown(py::handle value) {
-  constexpr std::size_t kLongest = 60;
-  const auto text = py::repr(value).cast<std::string>();
-  return text.size() <= kLongest ? text : text.substr(0, kLongest - 3) + "...";
+  constexpr Py_ssize_t kLongest = 60;
+  const py::str text = py::repr(value);
+  if (PyUnicode_GET_LENGTH(text.ptr()) <= kLongest) return to_utf8(text);
+  const auto beginning =
+      py::reinterpret_steal<py::object>(PyUnicode_Substring(text.ptr(), 0, kLongest - 3));
+  return to_utf8(beginning) + "...";
 }
 
 std::string shown(const std::vector<std::int64_t>& shape) {
@@ -172,15 +194,21 @@ std::vector<std::int64_t> to_shape(py::handle value, const char* argument) {
     throw TypeError(std::string(argument) + ": got " + shown(value) +
                     ", needs a sequence of integers");
   }
-  const auto sequence = py::reinterpret_steal<py::object>(PySequence_Fast(value.ptr(), argument));
-  if (!sequence) throw py::error_already_set();
-  const Py_ssize_t length = PySequence_Fast_GET_SIZE(sequence.ptr());
+  const py::tuple sequence = to_tuple(value);
   std::vector<std::int64_t> shape;
-  shape.reserve(static_cast<std::size_t>(length));
-  for (Py_ssize_t i = 0; i < length; ++i) {
-    shape.push_back(to_integer(PySequence_Fast_GET_ITEM(sequence.ptr(), i), argument));
-  }
+  shape.reserve(sequence.size());
+  for (const py::handle item : sequence) shape.push_back(to_integer(item, argument));
   return shape;
+}
+
+int to_thread_count(py::handle value, const char* argument) {
+  if (value.is_none()) return 0;
+  const std::int64_t threads = to_integer(value, argument);
+  if (threads < 1 || threads > 4096) {
+    throw ValueError(std::string(argument) + ": got " + std::to_string(threads) +
+                     ", needs 1 to 4096, or None for the default");
+  }
+  return static_cast<int>(threads);
 }
 
 std::array<std::int64_t, 3> to_spatial(py::handle value, int rank, std::int64_t missing,
@@ -238,24 +266,17 @@ void read_options(int rank, const OptionArguments& arguments, CallOptions& optio
     throw TypeError("algorithm: got " + shown(arguments.algorithm) +
                     ", needs a string such as 'auto'");
   }
-  options.algorithm = arguments.algorithm.cast<std::string>();
+  options.algorithm = to_utf8(arguments.algorithm);
   options.plan.algorithm = options.algorithm;
   options.plan.precision =
       static_cast<Precision>(to_choice(arguments.precision, kPrecisions, "precision"));
-  if (!arguments.threads.is_none()) {
-    const std::int64_t threads = to_integer(arguments.threads, "threads");
-    if (threads < 1 || threads > 4096) {
-      throw ValueError("threads: got " + std::to_string(threads) +
-                       ", needs 1 to 4096, or None for the default");
-    }
-    options.plan.threads = static_cast<int>(threads);
-  }
+  options.plan.threads = to_thread_count(arguments.threads, "threads");
 }
 
 void read_padding_value(CallOptions& options, DataType input_type) {
   const py::object& value = options.padding_value;
   if (PyLong_CheckExact(value.ptr()) != 0 && PyObject_IsTrue(value.ptr()) == 0) return;
-  if (is_bool(value) || PyNumber_Check(value.ptr()) == 0) {
+  if (is_bool(value) || PyNumber_Check(value.ptr()) == 0 || is_sequence(value)) {
     throw TypeError("padding_value: got " + shown(value) + ", needs a number");
   }
   if (options.description.padding_mode != PaddingMode::constant) {
@@ -266,8 +287,12 @@ void read_padding_value(CallOptions& options, DataType input_type) {
   }
   if (is_integer(input_type)) return read_integer_padding_value(options, input_type);
   const Py_complex number = PyComplex_AsCComplex(value.ptr());
-  if (PyErr_Occurred() != nullptr) throw py::error_already_set();
-  const bool complex = PyComplex_Check(value.ptr()) != 0;
+  if (PyErr_Occurred() != nullptr) {
+    PyErr_Clear();
+    throw ValueError("padding_value: got " + shown(value) +
+                     ", needs a number that float64 can hold");
+  }
+  const bool complex = PyComplex_Check(value.ptr()) != 0 || number.imag != 0.0;
   if (complex && !is_complex(input_type)) {
     throw TypeError("padding_value: got " + shown(value) + " for " + name_of(input_type) +
                     " input, needs a real number");

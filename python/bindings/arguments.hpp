@@ -4,7 +4,6 @@
 
 #include <array>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +19,9 @@ enum class Layout { channels_first, channels_last };
 
 /// An integer: anything with __index__ but a bool. Throws TypeError.
 std::int64_t to_integer(py::handle value, const char* argument);
+
+/// A number of threads; 0 for None, which stands for the default.
+int to_thread_count(py::handle value, const char* argument);
 
 /// True or False, NumPy's included. Throws TypeError.
 bool to_bool(py::handle value, const char* argument);

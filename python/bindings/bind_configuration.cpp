@@ -10,17 +10,6 @@ std::vector<std::string> names(const std::vector<const char*>& pointers) {
   return {pointers.begin(), pointers.end()};
 }
 
-/// None stands for the default.
-int to_thread_count(py::handle value) {
-  if (value.is_none()) return 0;
-  const std::int64_t threads = to_integer(value, "threads");
-  if (threads < 1 || threads > 4096) {
-    throw ValueError("threads: got " + std::to_string(threads) +
-                     ", needs 1 to 4096, or None for the default");
-  }
-  return static_cast<int>(threads);
-}
-
 }  // namespace
 
 void register_configuration(py::module_& module) {
@@ -31,9 +20,9 @@ void register_configuration(py::module_& module) {
   module.def("algorithm_names", [] { return names(algorithm_names()); });
   module.def("num_threads", &num_threads);
   module.def("set_num_threads",
-             [](py::handle threads) { set_num_threads(to_thread_count(threads)); });
+             [](py::handle threads) { set_num_threads(to_thread_count(threads, "n")); });
   module.def("set_thread_override",
-             [](py::handle threads) { return set_thread_override(to_thread_count(threads)); });
+             [](py::handle threads) { return set_thread_override(to_thread_count(threads, "n")); });
 #if defined(__VERSION__)
   module.attr("compiler") = __VERSION__;
 #endif

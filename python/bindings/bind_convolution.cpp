@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "bindings.hpp"
 #include "call.hpp"
 
@@ -99,6 +101,13 @@ py::array convolve_transpose(int rank, py::handle input, py::handle weight, py::
                        ", needs 0 or more and less than " + std::to_string(most) +
                        ", the larger of stride and dilation");
     }
+    constexpr std::int64_t kMost = std::int64_t{1} << 40;
+    for (const std::int64_t amount : {description.pad_before[a], description.pad_after[a]}) {
+      if (amount < -kMost || amount > kMost) {
+        throw ValueError("padding: got " + std::to_string(amount) +
+                         ", needs at most 2^40 either way");
+      }
+    }
     const std::int64_t cropped = description.pad_before[a] + description.pad_after[a];
     const std::int64_t full =
         transposed_output_size(shape.sizes[2 + a], description.kernel[a], description.stride[a],
@@ -140,6 +149,7 @@ py::array input_gradient(int rank, py::handle input_size, py::handle weight, py:
   const DataType type = promote({&w, &g});
   const ImageShape shape = to_image_shape(size, rank, options.layout, "input_size");
   check_same_batching("grad_output", g.rank(), "input_size", size.size());
+  options.description.input_argument = "input_size";
   set_input_shape(options, shape);
   set_weight_shape(options, w.shape(), "weight");
   set_types(options, Pass::backward_input, type, w.type, g.type);
@@ -170,6 +180,7 @@ py::array weight_gradient(int rank, py::handle input, py::handle weight_size,
   check_same_batching("grad_output", g.rank(), "input", x.shape().size());
   set_input_shape(options, shape);
   set_weight_shape(options, size, "weight_size");
+  options.description.weight_argument = "weight_size";
   set_types(options, Pass::backward_weight, x.type, type, g.type);
   read_padding_value(options, x.type);
   options.description.conjugate = true;
@@ -179,23 +190,31 @@ py::array weight_gradient(int rank, py::handle input, py::handle weight_size,
                  runner(options));
 }
 
-py::array bias_gradient_of(int rank, py::handle grad_output, py::handle layout,
+/// The other shapes and options are there to be checked, as for the other gradients.
+py::array bias_gradient_of(int rank, py::handle grad_output, py::handle input_size,
+                           py::handle weight_size, py::handle stride, py::handle padding,
+                           py::handle dilation, py::handle groups, py::handle layout,
                            py::handle threads) {
   CallOptions options;
   const py::str zeros("zeros");
   const py::str automatic("auto");
   const py::str standard("default");
-  const py::int_ one(1);
   const py::int_ zero(0);
   read_options(rank,
-               {one, zero, one, one, layout, zeros, zero, Py_False, py::none(), Py_False, automatic,
-                standard, threads},
+               {stride, padding, dilation, groups, layout, zeros, zero, Py_False, py::none(),
+                Py_False, automatic, standard, threads},
                options);
   ArrayArgument g = to_array(grad_output, "grad_output");
   const DataType type = promote({&g});
-  const ImageShape shape = to_image_shape(g.shape(), rank, options.layout, "grad_output");
-  const DataType computed = is_integer(type) ? DataType::int64 : type;
-  py::array result(to_dtype(computed), std::vector<std::int64_t>{shape.sizes[1]});
+  const ImageShape shape =
+      to_image_shape(to_shape(input_size, "input"), rank, options.layout, "input");
+  set_input_shape(options, shape);
+  set_weight_shape(options, to_shape(weight_size, "weight"), "weight");
+  set_types(options, Pass::backward_weight, g.type, type, g.type);
+  const Problem problem = describe(options.description);
+  check_grad_output(g, output_shape(problem, rank, options.layout, shape.batched));
+  const std::vector<std::int64_t> channels{problem.k};
+  py::array result(to_dtype(is_integer(type) ? DataType::int64 : type), channels);
   const TensorView view = image_view(g, rank, options.layout, shape.batched);
   {
     void* data = result.mutable_data();
@@ -203,7 +222,7 @@ py::array bias_gradient_of(int rank, py::handle grad_output, py::handle layout,
     bias_gradient(view, data, 1, options.plan.threads);
   }
   if (type != DataType::int32) return result;
-  py::array narrow(to_dtype(type), std::vector<std::int64_t>{shape.sizes[1]});
+  py::array narrow(to_dtype(type), channels);
   narrow_into(result, narrow);
   return narrow;
 }

@@ -16,11 +16,13 @@ Pass to_pass(const std::string& name) {
 /// Sizes and types of a pass from shapes alone.
 ImageShape describe_shapes(CallOptions& options, Pass pass,
                            const std::vector<std::int64_t>& input_shape,
-                           const std::vector<std::int64_t>& weight_shape, DataType type,
-                           bool has_bias) {
+                           const std::vector<std::int64_t>& weight_shape,
+                           const char* weight_argument, DataType type, bool has_bias) {
   const ImageShape shape = to_image_shape(input_shape, options.rank, options.layout, "input_shape");
   set_input_shape(options, shape);
-  set_weight_shape(options, weight_shape, "weight");
+  set_weight_shape(options, weight_shape, weight_argument);
+  options.description.input_argument = "input_shape";
+  options.description.weight_argument = weight_argument;
   const bool integer = is_integer(type);
   const DataType result = !integer ? type : size_of(type) == 1 ? DataType::int32 : DataType::int64;
   set_types(options, pass, pass == Pass::backward_input ? result : type,
@@ -48,8 +50,10 @@ class PlannedPass {
                   activation, Py_False, algorithm, precision, threads},
                  options_);
     shape_ = describe_shapes(options_, to_pass(pass), to_shape(input_shape, "input_shape"),
-                             to_shape(weight_shape, "weight"), type_, bias_.has_value());
+                             to_shape(weight_shape, "weight_or_shape"), "weight_or_shape", type_,
+                             bias_.has_value());
     check_bias(bias_, options_.description.k);
+    if (bias_) convert_bias();
     Problem problem = describe(options_.description);
     if (problem.result_type() == DataType::int32 && may_overflow_int32(problem)) {
       problem = widened(problem);
@@ -86,10 +90,24 @@ class PlannedPass {
 
   std::string algorithm() const { return plan_->algorithm(); }
   std::string description() const { return plan_->description(); }
-  std::string problem() const { return plan_->problem().to_string(); }
-  std::size_t workspace_bytes() const { return plan_->workspace_bytes() + packed_.bytes(); }
+  std::string problem() const { return unwidened().to_string(); }
+  std::size_t workspace_bytes() const { return plan_->workspace_bytes(); }
+  std::size_t packed_bytes() const { return packed_.bytes(); }
 
  private:
+  /// To the plan's dtype; a bias that would make the result wider is refused.
+  void convert_bias() {
+    ArrayArgument operand{"dtype", py::array(to_dtype(type_), std::vector<std::int64_t>{0}), type_};
+    const DataType alone = promote({&operand});
+    const DataType with_bias = promote({&operand, &*bias_});
+    if (with_bias != alone) {
+      throw TypeError(std::string("bias: got a dtype that makes results ") +
+                      fastconv::name_of(with_bias) + ", needs one that keeps them " +
+                      fastconv::name_of(alone) +
+                      ", or a plan with dtype=" + fastconv::name_of(with_bias));
+    }
+  }
+
   std::vector<std::int64_t> input_shape() const {
     return from_image_shape(shape_, options_.rank, options_.layout);
   }
@@ -121,9 +139,7 @@ class PlannedPass {
   py::array compute_pass(const CallArrays& arrays, const std::vector<std::int64_t>& shape,
                          py::handle out) const {
     // `compute` decides on widening as the constructor did, from the unwidened problem.
-    Problem problem = plan_->problem();
-    if (narrows_) set_result_type(problem, DataType::int32);
-    return compute(options_, problem, arrays, shape, shape_.batched, out,
+    return compute(options_, unwidened(), arrays, shape, shape_.batched, out,
                    [&](const Problem&, const Arguments& arguments) {
                      const ThreadScratch workspace(plan_->workspace_bytes());
                      const py::gil_scoped_release release;
@@ -131,10 +147,14 @@ class PlannedPass {
                    });
   }
 
-  static void set_result_type(Problem& problem, DataType type) {
-    (problem.pass == Pass::forward          ? problem.output_type
-     : problem.pass == Pass::backward_input ? problem.input_type
-                                            : problem.weight_type) = type;
+  Problem unwidened() const {
+    Problem problem = plan_->problem();
+    if (narrows_) {
+      (problem.pass == Pass::forward          ? problem.output_type
+       : problem.pass == Pass::backward_input ? problem.input_type
+                                              : problem.weight_type) = DataType::int32;
+    }
+    return problem;
   }
 
   DataType type_;
@@ -162,7 +182,7 @@ py::tuple explain_pass(const std::string& pass, int rank, py::handle input_shape
   const DataType type =
       to_data_type(py::dtype::from_args(py::reinterpret_borrow<py::object>(dtype)), "dtype");
   describe_shapes(options, to_pass(pass), to_shape(input_shape, "input_shape"),
-                  to_shape(weight_shape, "weight_shape"), type, false);
+                  to_shape(weight_shape, "weight_shape"), "weight_shape", type, false);
   const Problem problem = describe(options.description);
   py::list rows;
   for (const AlgorithmReport& report : explain(problem, options.plan)) {
@@ -191,7 +211,8 @@ void register_plan(py::module_& module) {
       .def_property_readonly("algorithm", &PlannedPass::algorithm)
       .def_property_readonly("description", &PlannedPass::description)
       .def_property_readonly("problem", &PlannedPass::problem)
-      .def_property_readonly("workspace_bytes", &PlannedPass::workspace_bytes);
+      .def_property_readonly("workspace_bytes", &PlannedPass::workspace_bytes)
+      .def_property_readonly("packed_bytes", &PlannedPass::packed_bytes);
   module.def("explain_pass", explain_pass);
 }
 

@@ -14,9 +14,7 @@ namespace {
 class RecentPlans {
  public:
   std::shared_ptr<const Plan> find_or_make(const Problem& problem, const PlanOptions& options) {
-    if (problem.multiply_adds() > kMostMultiplyAdds) {
-      return std::make_shared<const Plan>(problem, options);
-    }
+    if (!is_small(problem)) return std::make_shared<const Plan>(problem, options);
     Key key{problem, std::string(options.algorithm), options.precision,
             options.threads > 0 ? options.threads : num_threads()};
     for (const Entry& entry : entries_) {
@@ -29,6 +27,17 @@ class RecentPlans {
   }
 
  private:
+  static bool is_small(const Problem& problem) {
+    constexpr double kMostMultiplyAdds = 1e6;
+    constexpr double kMostElements = 1e5;
+    double results = 1.0;
+    double weights = 1.0;
+    for (const std::int64_t size : problem.result_sizes()) results *= static_cast<double>(size);
+    for (const std::int64_t size : problem.weight_sizes()) weights *= static_cast<double>(size);
+    return problem.multiply_adds() < kMostMultiplyAdds && results < kMostElements &&
+           weights < kMostElements;
+  }
+
   struct Key {
     Problem problem;
     std::string algorithm;
@@ -40,8 +49,6 @@ class RecentPlans {
     Key key;
     std::shared_ptr<const Plan> plan;
   };
-
-  static constexpr double kMostMultiplyAdds = 1e6;
 
   std::array<Entry, 8> entries_;
   std::size_t oldest_ = 0;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import threading
 from types import TracebackType
 from typing import Any, SupportsIndex
 
@@ -89,11 +90,12 @@ class threads:  # noqa: N801  (used like a function, as contextlib's managers ar
         # The core checks the number; setting it and taking it back leaves nothing behind.
         _core.set_thread_override(_core.set_thread_override(n) or None)
         self._threads = n
-        self._outer: list[int] = []
+        self._outer = threading.local()
 
     def __enter__(self) -> threads:
         """Use the number from here on."""
-        self._outer.append(_core.set_thread_override(self._threads))
+        outer = _core.set_thread_override(self._threads)
+        self._outer.stack = [*getattr(self._outer, "stack", []), outer]
         return self
 
     def __exit__(
@@ -103,7 +105,7 @@ class threads:  # noqa: N801  (used like a function, as contextlib's managers ar
         traceback: TracebackType | None,
     ) -> None:
         """Return to the number of the surrounding context."""
-        _core.set_thread_override(self._outer.pop() or None)
+        _core.set_thread_override(self._outer.stack.pop() or None)
 
 
 def cpu_info() -> dict[str, Any]:

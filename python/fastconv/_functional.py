@@ -11,6 +11,7 @@ from typing import SupportsIndex
 import numpy as np
 
 from fastconv import _core
+from fastconv._arrays import as_array
 from fastconv._docstrings import documented
 from fastconv._typing import (
     Activation,
@@ -306,11 +307,21 @@ def _backward(
         raise TypeError(wanted) from None
     if len(mask) != 3 or not all(isinstance(flag, (bool, np.bool_)) for flag in mask):
         raise ValueError(wanted)
-    arrays = [np.asarray(array) for array in (grad_output, input, weight)]
+    names = ("grad_output", "input", "weight")
+    arrays = [
+        as_array(array, name)
+        for array, name in zip((grad_output, input, weight), names, strict=True)
+    ]
     if len({array.dtype for array in arrays}) > 1 and not all(
         array.dtype.kind in "biu" for array in arrays
     ):
-        common = np.result_type(*arrays)
+        try:
+            common = np.result_type(*arrays)
+        except TypeError:
+            dtypes = ", ".join(str(array.dtype) for array in arrays)
+            raise TypeError(
+                f"grad_output, input, weight: got dtypes {dtypes}, which have no common dtype"
+            ) from None
         arrays = [array.astype(common, copy=False) for array in arrays]
     gradient, x, w = arrays
     options = (stride, padding, dilation, groups)
@@ -330,7 +341,7 @@ def _backward(
     if want_weight:
         grad_weight = WEIGHT_GRADIENTS[rank](x, w.shape, gradient, *options, **keywords)
     if want_bias:
-        grad_bias = _core.bias_gradient(rank, gradient, layout, threads)
+        grad_bias = _core.bias_gradient(rank, gradient, x.shape, w.shape, *options, layout, threads)
     return grad_input, grad_weight, grad_bias
 
 
@@ -485,10 +496,7 @@ def corr2d(X: ArrayLike, K: ArrayLike) -> Array:
     """
     matrices = []
     for name, value in (("X", X), ("K", K)):
-        try:
-            matrix = np.asarray(value)
-        except ValueError as error:
-            raise TypeError(f"{name}: got rows of different lengths, needs a matrix") from error
+        matrix = as_array(value, name)
         if matrix.ndim != 2:
             raise ValueError(f"{name}: got shape {matrix.shape}, needs a matrix, two axes")
         matrices.append(matrix[None])

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv import _core
+from fastconv._arrays import as_array
 from fastconv._typing import (
     Activation,
     Array,
@@ -68,9 +69,11 @@ def _formatted_seconds(seconds: float) -> str:
 class _Options:
     """The arguments of a plan that every pass and every algorithm shares."""
 
-    def __init__(self, weight_shape: Shape, input_shape: Shape, dtype: Any, *shared: Any) -> None:
-        self.weight_shape = _shape_argument(weight_shape, "weight_shape")
-        self.rank = _spatial_rank(self.weight_shape, "weight_shape")
+    def __init__(
+        self, name: str, weight_shape: Shape, input_shape: Shape, dtype: Any, *shared: Any
+    ) -> None:
+        self.weight_shape = _shape_argument(weight_shape, name)
+        self.rank = _spatial_rank(self.weight_shape, name)
         self.input_shape = _shape_argument(input_shape, "input_shape")
         try:
             self.dtype = np.dtype(dtype)
@@ -155,8 +158,7 @@ class ConvPlan:
     """A convolution prepared for one input shape; made by `fastconv.plan`.
 
     Calling it computes the forward pass. It is immutable and may be used from several threads at
-    once. Weights and bias are copied: later changes to the arrays do not reach the
-    plan.
+    once. Weights and bias are copied: later changes to the arrays do not reach the plan.
 
     Attributes
     ----------
@@ -170,10 +172,12 @@ class ConvPlan:
         self,
         options: _Options,
         passes: dict[str, _core.PlannedPass],
-        execution: tuple[str, str, Any],
+        algorithms: dict[str, str],
+        execution: tuple[str, Any],
     ) -> None:
         self._options = options
         self._passes = passes
+        self._algorithms = algorithms
         self._execution = execution
 
     def __call__(self, x: ArrayLike, out: Array | None = None) -> Array:
@@ -230,8 +234,10 @@ class ConvPlan:
 
     @property
     def workspace_bytes(self) -> int:
-        """Bytes of scratch memory of the most demanding pass, and of packed weights."""
-        return max(planned.workspace_bytes for planned in self._passes.values())
+        """Bytes of scratch memory of the most demanding pass, and of all packed weights."""
+        passes = self._passes.values()
+        scratch = max(planned.workspace_bytes for planned in passes)
+        return scratch + sum(planned.packed_bytes for planned in passes)
 
     def explain(self, measure: bool = False) -> str:
         """Explain the choice of each pass; see `fastconv.explain`.
@@ -246,7 +252,8 @@ class ConvPlan:
         str
         """
         return "\n\n".join(
-            self._options.explain(name, *self._execution, measure) for name in self._passes
+            self._options.explain(name, algorithm, *self._execution, measure)
+            for name, algorithm in self._algorithms.items()
         )
 
     def __repr__(self) -> str:
@@ -329,7 +336,7 @@ def plan(
         weight_shape: Any = weight_or_shape
         dtype = np.float32 if dtype is None else dtype
     else:
-        weight = np.array(weight_or_shape)  # a copy: the plan keeps it
+        weight = as_array(weight_or_shape, "weight_or_shape", copy=True)
         weight_shape = weight.shape
         dtype = weight.dtype if dtype is None else dtype
     shared = (
@@ -343,17 +350,18 @@ def plan(
         flip,
         activation,
     )
-    options = _Options(weight_shape, input_shape, dtype, *shared)
+    options = _Options("weight_or_shape", weight_shape, input_shape, dtype, *shared)
     if weight is not None and weight.dtype != options.dtype:
-        weight = weight.astype(options.dtype, casting="safe")
-    if isinstance(passes, str) or not passes:
-        raise ValueError(f"passes: got {passes!r}, needs a sequence of {PASSES}")
+        if not np.can_cast(weight.dtype, options.dtype):
+            raise TypeError(
+                f"dtype: got {options.dtype}, which cannot hold the weight's {weight.dtype}"
+            )
+        weight = weight.astype(options.dtype)
     if bias is not None:
-        bias = np.array(bias)
-        if bias.dtype != options.dtype and bias.dtype.kind not in "biu":
-            bias = bias.astype(options.dtype, casting="safe")
+        bias = as_array(bias, "bias", copy=True)
     planned = {}
-    for name in passes:
+    chosen = {}
+    for name in _checked_passes(passes):
         if weight is None and name != "backward_weight":
             raise ValueError(
                 f"weight_or_shape: got a shape for passes {tuple(passes)}, needs the weight array "
@@ -363,7 +371,16 @@ def plan(
         if measure and algorithm == "auto":
             best = _fastest(options, name, precision, threads)
         planned[name] = options.planned(name, weight, bias, best, precision, threads)
-    return ConvPlan(options, planned, (algorithm, precision, threads))
+        chosen[name] = best
+    return ConvPlan(options, planned, chosen, (precision, threads))
+
+
+def _checked_passes(passes: Sequence[str]) -> tuple[str, ...]:
+    """Refuse anything but a sequence of names of passes."""
+    names = tuple(passes) if isinstance(passes, (tuple, list)) else ()
+    if not names or any(name not in PASSES for name in names):
+        raise ValueError(f"passes: got {passes!r}, needs a sequence of {PASSES}")
+    return names
 
 
 def _is_shape(value: Any) -> bool:
@@ -451,9 +468,8 @@ def explain(
         flip,
         activation,
     )
-    options = _Options(weight_shape, input_shape, dtype, *shared)
-    if isinstance(passes, str) or not passes:
-        raise ValueError(f"passes: got {passes!r}, needs a sequence of {PASSES}")
+    options = _Options("weight_shape", weight_shape, input_shape, dtype, *shared)
     return "\n\n".join(
-        options.explain(name, algorithm, precision, threads, measure) for name in passes
+        options.explain(name, algorithm, precision, threads, measure)
+        for name in _checked_passes(passes)
     )

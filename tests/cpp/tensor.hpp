@@ -18,10 +18,11 @@ using Sizes = std::array<std::int64_t, 5>;
 using Strides = std::array<std::int64_t, 5>;
 
 /// Orders of the axes in memory. `spread` leaves gaps between elements and rows and runs backward
-/// along height; `mirrored` is `channels_first` backward along width and channels.
-enum class Layout { channels_first, channels_last, spread, mirrored };
+/// along height; `mirrored` is `channels_first` backward along width and channels;
+/// `repeated` has strides of zero along batch and width, for tensors that are only read.
+enum class Layout { channels_first, channels_last, spread, mirrored, repeated };
 inline constexpr Layout kLayouts[] = {Layout::channels_first, Layout::channels_last, Layout::spread,
-                                      Layout::mirrored};
+                                      Layout::mirrored, Layout::repeated};
 
 inline Strides strides_of(const Sizes& sizes, Layout layout) {
   switch (layout) {
@@ -35,6 +36,8 @@ inline Strides strides_of(const Sizes& sizes, Layout layout) {
       strides[4] = -strides[4];
       return strides;
     }
+    case Layout::repeated:
+      return {0, sizes[2] * sizes[3], sizes[3], 1, 0};
     case Layout::spread:
       break;
   }

@@ -106,7 +106,7 @@ def test_a_pass_that_was_not_planned():
         ({"dtype": "S3"}, TypeError, "dtype"),
         ({"algorithm": "magic"}, ValueError, "algorithm"),
         ({"input_shape": (3, 9)}, ValueError, "input_shape"),
-        ({"input_shape": (2, 3, 2, 9)}, ValueError, "weight"),
+        ({"input_shape": (2, 3, 2, 9)}, ValueError, "weight_or_shape"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else None,
 )

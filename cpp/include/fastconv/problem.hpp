@@ -116,6 +116,9 @@ struct ProblemDescription {
   bool has_bias = false;
   bool accumulate = false;
   Activation activation = Activation::none;
+  /// What messages call the arguments that the sizes come from.
+  const char* input_argument = "input";
+  const char* weight_argument = "weight";
 };
 
 /// Validates a description and computes the sizes that follow from it.

@@ -28,6 +28,7 @@ class AlgorithmPlan {
 struct Algorithm {
   const char* name;
   bool reassociates;  ///< transforms the sum, so that Precision::strict excludes it
+  bool last_resort;   ///< taken by "auto" only when every other algorithm refuses
   /// Why the algorithm does not take the problem, if so.
   std::optional<std::string> (*refuses)(const Problem& problem);
   /// Seconds on `threads` threads, from a model with measured constants.
@@ -45,8 +46,12 @@ struct AlgorithmSpan {
 /// Best first; the last one takes everything.
 AlgorithmSpan algorithm_list();
 
-/// The algorithm for a problem: the one that was named, else the cheapest that does not refuse.
+/// The algorithm for a problem: the one that was named, else the cheapest that does not refuse. The
+/// choice does not depend on the number of threads, so that results do not.
 /// Throws ValueError for an unknown name and UnsupportedError for a refusal.
-const Algorithm& select(const Problem& problem, const PlanOptions& options, int threads);
+const Algorithm& select(const Problem& problem, const PlanOptions& options);
+
+/// The number of threads that the options ask for, or the default.
+int thread_count(const PlanOptions& options);
 
 }  // namespace fastconv

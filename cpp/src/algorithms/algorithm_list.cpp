@@ -8,9 +8,9 @@ namespace fastconv {
 namespace {
 
 constexpr Algorithm kAlgorithms[] = {
-    // name, reassociates, refuses, estimate_cost, make_plan
-    {"direct", false, direct::refuses, direct::estimate_cost, direct::make_plan},
-    {"reference", false, reference::refuses, reference::estimate_cost, reference::make_plan},
+    // name, reassociates, last_resort, refuses, estimate_cost, make_plan
+    {"direct", false, false, direct::refuses, direct::estimate_cost, direct::make_plan},
+    {"reference", false, true, reference::refuses, reference::estimate_cost, reference::make_plan},
 };
 
 }  // namespace

@@ -34,9 +34,12 @@ struct KernelArray {
 template <class T>
 constexpr auto make_correlation_kernels() {
   KernelArray<CorrelationKernel<T>, 32> kernels;
-#define FASTCONV_CORRELATION(registers, rows, vectors) \
-  if constexpr (registers <= kRegisters)               \
-    kernels.entries[kernels.count++] = {rows, vectors, correlation_tile<T, rows, vectors>};
+#define FASTCONV_CORRELATION(registers, rows, vectors)                                      \
+  static_assert(vectors <= kMaxCorrelationVectors);                                         \
+  if constexpr (registers <= kRegisters) {                                                  \
+    static_assert(rows * vectors * Vec<T>::kLanes <= kMaxTileElements);                     \
+    kernels.entries[kernels.count++] = {rows, vectors, correlation_tile<T, rows, vectors>}; \
+  }
 #define FASTCONV_OUTER_PRODUCT(registers, rows, vectors)
 #define FASTCONV_DOT_PRODUCT(registers, rows)
 #include "kernels/kernels.def"
@@ -50,9 +53,11 @@ template <class T>
 constexpr auto make_outer_product_kernels() {
   KernelArray<OuterProductKernel<T>, 16> kernels;
 #define FASTCONV_CORRELATION(registers, rows, vectors)
-#define FASTCONV_OUTER_PRODUCT(registers, rows, vectors) \
-  if constexpr (registers <= kRegisters)                 \
-    kernels.entries[kernels.count++] = {rows, vectors, outer_product_tile<T, rows, vectors>};
+#define FASTCONV_OUTER_PRODUCT(registers, rows, vectors)                                      \
+  if constexpr (registers <= kRegisters) {                                                    \
+    static_assert(rows * vectors * Vec<T>::kLanes <= kMaxTileElements);                       \
+    kernels.entries[kernels.count++] = {rows, vectors, outer_product_tile<T, rows, vectors>}; \
+  }
 #define FASTCONV_DOT_PRODUCT(registers, rows)
 #include "kernels/kernels.def"
 #undef FASTCONV_CORRELATION
@@ -103,6 +108,7 @@ constexpr TypedKernels<T> make_typed_kernels() {
   kernels.correlation = {kCorrelation<T>.entries, kCorrelation<T>.count};
   kernels.outer_product = {kOuterProduct<T>.entries, kOuterProduct<T>.count};
   kernels.dot_product = {kDotProduct<T>.entries, kDotProduct<T>.count};
+  kernels.all_finite = all_finite<T>;
   return kernels;
 }
 

@@ -115,6 +115,10 @@ using StoreBlockFunction = void (*)(void* to, std::int64_t to_pitch, std::int64_
                                     T* sums, std::int64_t sums_pitch, BlockShape shape,
                                     const Epilogue<T>& epilogue);
 
+/// Whether no element is an infinity or NaN; true for integers.
+template <class T>
+using AllFiniteFunction = bool (*)(const T* values, std::int64_t count);
+
 template <class Kernel>
 struct KernelSpan {
   const Kernel* first;
@@ -129,6 +133,7 @@ struct TypedKernels {
   KernelSpan<CorrelationKernel<T>> correlation;
   KernelSpan<OuterProductKernel<T>> outer_product;
   KernelSpan<DotProductKernel<T>> dot_product;
+  AllFiniteFunction<T> all_finite;
   // By storage type; null where T is not its compute type, and for types no result has.
   LoadRowFunction<T> load_row[kDataTypeCount];
   LoadBlockFunction<T> load_block[kDataTypeCount];
@@ -161,8 +166,11 @@ struct KernelTable {
   }
 };
 
-/// Widest correlation tile and most rows that any instruction set has; sizes scratch on stacks.
+/// Vectors of the widest correlation tile.
 inline constexpr int kMaxCorrelationVectors = 8;
+
+/// Elements of the largest tile of any kernel, 24 vectors of 16; sizes scratch on stacks.
+inline constexpr int kMaxTileElements = 24 * 16;
 
 /// The kernels of the active instruction set.
 const KernelTable& active_kernels();

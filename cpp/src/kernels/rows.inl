@@ -185,3 +185,22 @@ void store_block(void* to, std::int64_t to_pitch, std::int64_t to_stride, T* sum
     store_elements(result + r * to_pitch, to_stride, sums + r * sums_pitch, shape.count);
   }
 }
+
+/// Zero times a finite number is zero, times any other NaN; in partial sums, to vectorise.
+template <class T>
+bool all_finite(const T* values, std::int64_t count) {
+  if constexpr (kIsFloating<T>) {
+    constexpr int kPartials = 64;
+    T sums[kPartials] = {};
+    const std::int64_t whole = count - count % kPartials;
+    for (std::int64_t first = 0; first < whole; first += kPartials) {
+      for (int i = 0; i < kPartials; ++i) sums[i] += values[first + i] * T(0);
+    }
+    for (std::int64_t i = whole; i < count; ++i) sums[0] += values[i] * T(0);
+    T sum = T(0);
+    for (int i = 0; i < kPartials; ++i) sum += sums[i];
+    return sum == T(0);
+  } else {
+    return true;
+  }
+}

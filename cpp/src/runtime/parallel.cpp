@@ -23,6 +23,8 @@ std::atomic<bool> forked_after_team{false};
 std::atomic<int> process_threads{0};
 thread_local int thread_override = 0;
 
+constexpr int kMostThreads = 4096;
+
 /// libgomp's threads do not survive fork, and its locks may be held by them.
 void note_fork() {
   if (team_started.load(std::memory_order_relaxed)) forked_after_team = true;
@@ -70,7 +72,7 @@ int default_threads() {
   static const int threads = [] {
     if (const char* text = std::getenv("OMP_NUM_THREADS")) {
       const int asked = std::atoi(text);  // a list "4,2" gives its first level
-      if (asked > 0) return asked;
+      if (asked > 0) return std::min(asked, kMostThreads);
     }
     return std::min({affinity_cores(), quota_cores(), physical_cores()});
   }();

@@ -13,11 +13,13 @@
 /// Packed weights are [set of taps][group][block][source channel][tap][row of the block].
 /// On an ordinary 3x3 layer nine tenths of the time are multiply-adds.
 #include <algorithm>
+#include <atomic>
 
 #include "algorithms/direct/correlation_schedule.hpp"
 #include "algorithms/direct/direct.hpp"
 #include "algorithms/direct/tile.hpp"
 #include "algorithms/direct/weight_packing.hpp"
+#include "algorithms/reference/reference.hpp"
 #include "runtime/aligned_buffer.hpp"
 #include "runtime/parallel.hpp"
 
@@ -30,14 +32,15 @@ constexpr std::int64_t kStoredChannels = 16;
 /// Channels times taps that are added up in one sequence.
 constexpr std::int64_t kDepthChunk = 4096;
 
-/// Elements of the largest microkernel's tile: 24 vectors of 16.
-constexpr std::int64_t kMostTileElements = 24 * 16;
-
 template <class T>
 class CorrelationPlan final : public detail::AlgorithmPlan {
  public:
   CorrelationPlan(const Problem& problem, int threads)
-      : problem_(problem), kernels_(active_kernels().typed<T>()), schedule_(problem, threads) {}
+      : problem_(problem), kernels_(active_kernels().typed<T>()), schedule_(problem, threads) {
+    if (problem.pass == Pass::backward_input) {
+      for_non_finite_weights_ = reference::make_plan(problem, 1);
+    }
+  }
 
   std::size_t workspace_bytes() const override {
     Arena arena(nullptr);
@@ -46,21 +49,26 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   std::size_t packed_weight_bytes() const override {
-    return static_cast<std::size_t>(schedule_.packed_weight_count) * sizeof(T);
+    return kAlignment + static_cast<std::size_t>(schedule_.packed_weight_count) * sizeof(T);
   }
 
   void pack_weights(const TensorView& weight, void* packed) const noexcept override {
     const WeightPacker<T> packer(problem_, weight, kernels_);
+    const bool checks = for_non_finite_weights_ != nullptr;
+    std::atomic<bool> finite{true};
+    T* blocks = packed_blocks(packed);
     const auto block_count = schedule_.block_count();
     for (const TapSet& taps : schedule_.tap_sets) {
       parallel_for(problem_.g * block_count, schedule_.threads, [&](std::int64_t index, int) {
         const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(index % block_count)];
         const std::int64_t group = index / block_count;
-        packer.pack_block(taps.runs, group, block.first, block.channels, block.rows,
-                          static_cast<T*>(packed) + taps.weights +
-                              (group * schedule_.padded_rows + block.packed_first) * taps.depth);
+        T* to = blocks + taps.weights +
+                (group * schedule_.padded_rows + block.packed_first) * taps.depth;
+        packer.pack_block(taps.runs, group, block.first, block.channels, block.rows, to);
+        if (checks && !kernels_.all_finite(to, block.rows * taps.depth)) finite = false;
       });
     }
+    *static_cast<bool*>(packed) = finite;
   }
 
   void execute(const Arguments& arguments, void* workspace,
@@ -72,6 +80,11 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       pack_weights(arguments.weight, memory.weights);
       packed_weights = memory.weights;
     }
+    if (!*static_cast<const bool*>(packed_weights)) {
+      for_non_finite_weights_->execute(arguments, nullptr, nullptr);
+      return;
+    }
+    const T* weights = packed_blocks(const_cast<void*>(packed_weights));
     const bool forward = problem_.pass == Pass::forward;
     const RealView source(forward ? arguments.input : arguments.output);
     const TensorView& written = forward ? arguments.output : arguments.input;
@@ -80,8 +93,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const Destination destination{RealView(target), read_bias(arguments, memory.bias)};
     for (const Region& region : schedule_.regions) {
       parallel_for(region.items, schedule_.threads, [&](std::int64_t item, int thread) {
-        compute_item(region, item, source, destination, static_cast<const T*>(packed_weights),
-                     memory.of_thread(thread));
+        compute_item(region, item, source, destination, weights, memory.of_thread(thread));
       });
     }
     if (staged()) store_staged(RealView(target), RealView(written));
@@ -99,13 +111,18 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
  private:
+  /// Packed weights begin with a word that says whether all are finite.
+  static T* packed_blocks(void* packed) {
+    return reinterpret_cast<T*>(static_cast<std::byte*>(packed) + kAlignment);
+  }
+
   struct ThreadMemory {
     T* packed;
     T* sums;
   };
 
   struct Workspace {
-    T* weights;
+    void* weights;
     T* bias;
     float* staging;
     T* packed;
@@ -131,7 +148,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
   Workspace lay_out(Arena& arena) const {
     Workspace memory{};
-    memory.weights = arena.take<T>(static_cast<std::size_t>(schedule_.packed_weight_count));
+    memory.weights = arena.take<std::byte>(packed_weight_bytes());
     memory.bias = arena.take<T>(
         problem_.has_bias ? static_cast<std::size_t>(problem_.g * schedule_.destination_channels)
                           : 0);
@@ -301,7 +318,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   /// pieces, not with their product.
   void add_chunks(const CorrelationKernel<T>& kernel, const Phase& phase, const T* packed,
                   const T* weights, T* sums) const {
-    alignas(kAlignment) T partial[kMostTileElements];
+    alignas(kAlignment) T partial[kMaxTileElements];
     const std::int64_t width = kernel.vectors * kernels_.lanes;
     for (std::int64_t first = 0; first < phase.depth(); first += kDepthChunk) {
       const std::int64_t depth = std::min(kDepthChunk, phase.depth() - first);
@@ -328,7 +345,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const std::int64_t step_w = runs[2]->destination_step * view.stride(4);
     const bool channels_last = schedule_.parts == 1 && view.stride(1) == 1 && step_w != 1;
     Epilogue<T> epilogue{nullptr, channels_last ? 1 : 0, problem_.activation,
-                         problem_.accumulate || work.region.adds};
+                         (problem_.accumulate && !staged()) || work.region.adds};
     for (std::int64_t d = flat.first_d; d < flat.end_d; ++d) {
       const std::int64_t slice = work.n * view.stride(0) +
                                  runs[0]->destination(origin[0] + d) * view.stride(2) +
@@ -392,6 +409,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   Problem problem_;
   const TypedKernels<T>& kernels_;
   CorrelationSchedule<T> schedule_;
+  /// Going backward, taps beyond the border meet zeros that the formula does not have, and an
+  /// infinite weight would make NaN of them. The plain loops know no such taps.
+  std::unique_ptr<const detail::AlgorithmPlan> for_non_finite_weights_;
 };
 
 }  // namespace

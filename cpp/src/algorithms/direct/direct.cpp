@@ -1,11 +1,28 @@
 #include "algorithms/direct/direct.hpp"
 
-#include "algorithms/direct/geometry.hpp"
 #include "kernels/kernel_table.hpp"
+#include "padding.hpp"
 
 namespace fastconv::direct {
 
-std::optional<std::string> refuses(const Problem&) { return std::nullopt; }
+std::optional<std::string> refuses(const Problem& problem) {
+  constexpr double kMostTileElements = 1 << 28;
+  constexpr std::int64_t kMostSegments = 1 << 24;
+  const bool backward = problem.pass == Pass::backward_input;
+  double elements = static_cast<double>(backward ? problem.k / problem.g : problem.c / problem.g);
+  for (const Axis& axis : problem.axes) {
+    const std::int64_t reach = axis.dilation * (axis.kernel - 1) / (backward ? axis.stride : 1);
+    elements *= static_cast<double>(reach + 1);
+    if (backward && repeats_input(problem.padding_mode) &&
+        axis.pad_before + axis.pad_after > kMostSegments) {
+      return "its padding repeats the input too often";
+    }
+  }
+  if (elements > kMostTileElements) {
+    return "its taps reach so far that the input of one output does not fit a tile";
+  }
+  return std::nullopt;
+}
 
 /// Multiply-adds at the rate of the microkernels, plus moving every tensor once, plus the call.
 double estimate_cost(const Problem& problem, int threads) {

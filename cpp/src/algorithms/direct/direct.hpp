@@ -2,8 +2,8 @@
 
 #include "algorithms/algorithm.hpp"
 
-/// Direct convolution: no transform, every multiply-add of the formula and no other, in the order
-/// of the formula. Takes every problem; `reference` exists to check it.
+/// Direct convolution: no transform, the multiply-adds of the formula in its order. Refuses only
+/// what would need tiles beyond all measure; `reference` exists to check it.
 ///
 /// Both halves work on *tiles*: boxes of positions whose inputs, copied into padded planes, fit
 /// the second-level cache. What the copy takes care of, the loops need not know: padding of every

@@ -109,13 +109,13 @@ AxisPhases forward_phases(const Axis& axis, bool flip) {
   phases.count = axis.output;
   phases.source_first = -axis.pad_before;
   phases.source_step = axis.stride;
-  std::vector<std::int64_t>& residues = phases.residues;
+  // Residues repeat with this period; the first taps have one each.
+  const std::int64_t period = axis.stride / std::gcd(axis.stride, axis.dilation);
+  phases.residues.clear();
   for (std::int64_t a = 0; a < axis.kernel; ++a) {
     const std::int64_t reach = a * axis.dilation;
-    const std::int64_t residue = reach % axis.stride;
-    auto found = std::find(residues.begin(), residues.end(), residue);
-    if (found == residues.end()) found = residues.insert(found, residue);
-    run.taps.push_back({found - residues.begin(), reach / axis.stride});
+    if (a < period) phases.residues.push_back(reach % axis.stride);
+    run.taps.push_back({a % period, reach / axis.stride});
     phases.reach = std::max(phases.reach, reach / axis.stride);
   }
   phases.runs.push_back(std::move(run));

@@ -1,6 +1,7 @@
 #include "algorithms/direct/tile.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "padding.hpp"
 

@@ -344,9 +344,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
 
   void add_last_pairs(const Block& block, const PixelRows<T>& pixels, const std::int64_t* offsets,
                       std::int64_t pair, std::int64_t pairs, T* sums) const {
-    constexpr std::int64_t kMostRows = 8;
-    constexpr std::int64_t kMostWidth = 4 * 16;
-    alignas(kAlignment) T tile[kMostRows * kMostWidth] = {};
+    alignas(kAlignment) T tile[kMaxTileElements] = {};
     block.kernel->run(pixels, offsets + pair, tile, block.width);
     for (std::int64_t row = pair; row < pairs; ++row) {
       T* to = sums + row * padded_outputs_ + block.first;

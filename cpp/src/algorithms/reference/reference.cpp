@@ -8,9 +8,8 @@
 /// 2^64), so that this is also the more exact result. All time goes into address arithmetic.
 #include "algorithms/reference/reference.hpp"
 
-#include <cmath>
+#include <algorithm>
 #include <complex>
-#include <cstring>
 #include <type_traits>
 
 #include "algorithms/reference/elements.hpp"
