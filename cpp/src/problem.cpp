@@ -328,11 +328,11 @@ Problem describe(const ProblemDescription& d) {
   problem.accumulate = d.accumulate;
   problem.activation = d.activation;
   const auto& axes = problem.axes;
-  check_padded_extents(d, axes);
   require_countable(d.input_argument, {d.n, d.c, axes[0].input, axes[1].input, axes[2].input});
   require_countable(d.weight_argument,
                     {d.k, d.c_per_group, axes[0].kernel, axes[1].kernel, axes[2].kernel});
   require_countable("output", {d.n, d.k, axes[0].output, axes[1].output, axes[2].output});
+  check_padded_extents(d, axes);
   return problem;
 }
 

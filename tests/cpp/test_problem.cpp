@@ -290,11 +290,45 @@ TEST(ToString, IsOneLineOfThatVocabulary) {
   signal.pad_after[2] = -2;
   signal.padding_mode = PaddingMode::reflect;
   signal.flip = signal.accumulate = true;
-  signal.activation = Activation::relu;
   signal.pass = Pass::backward_weight;
   EXPECT_EQ(describe(signal).to_string(),
+            "n1 g2 c2 k4 iw20 kw3 ow7 sw2 dw3 pw1/-2 padding_mode=reflect flip accumulate "
+            "backward_weight float32");
+  signal.pass = Pass::forward;
+  signal.activation = Activation::relu;
+  EXPECT_EQ(describe(signal).to_string(),
             "n1 g2 c2 k4 iw20 kw3 ow7 sw2 dw3 pw1/-2 padding_mode=reflect flip activation=relu "
-            "accumulate backward_weight float32");
+            "accumulate forward float32");
+}
+
+TEST(Describe, RefusesMixturesOfTypesThatNothingComputesIn) {
+  const auto refuses = [](DataType input, DataType weight, DataType output) {
+    ProblemDescription d = image(8, 3, 1, 1);
+    d.input_type = input;
+    d.weight_type = weight;
+    d.output_type = output;
+    EXPECT_THROW(describe(d), TypeError)
+        << name_of(input) << ' ' << name_of(weight) << ' ' << name_of(output);
+  };
+  refuses(DataType::float64, DataType::float32, DataType::float32);
+  refuses(DataType::float32, DataType::float32, DataType::float16);
+  refuses(DataType::int8, DataType::int8, DataType::int8);
+  refuses(DataType::int16, DataType::int8, DataType::int32);
+  refuses(DataType::int64, DataType::float64, DataType::int64);
+}
+
+TEST(Describe, RefusesEpiloguesThatThePassDoesNotHave) {
+  ProblemDescription d = image(8, 3, 1, 1);
+  d.pass = Pass::backward_weight;
+  d.has_bias = true;
+  EXPECT_THROW(describe(d), UnsupportedError);
+  d.has_bias = false;
+  d.activation = Activation::relu;
+  EXPECT_THROW(describe(d), UnsupportedError);
+  d.pass = Pass::backward_input;
+  EXPECT_NO_THROW(describe(d));
+  d.padding_mode = PaddingMode::circular;
+  EXPECT_THROW(describe(d), UnsupportedError);
 }
 
 }  // namespace
