@@ -20,7 +20,7 @@ using direct::Tile;
 
 Problem strided_problem(PaddingMode mode, DataType type) {
   ProblemDescription d;
-  set_types(d, Pass::forward, {type, type, is_integer(type) ? DataType::int64 : type});
+  set_types(d, Pass::forward, {is_integer(type) ? DataType::int64 : type, type, type});
   d.spatial_rank = 3;
   d.n = 2;
   d.c = d.c_per_group = 3;
