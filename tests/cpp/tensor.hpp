@@ -114,10 +114,14 @@ class Tensor {
     fill([&] { return static_cast<double>(static_cast<int>(random() % range) + least); });
   }
 
-  /// Multiples of 2^-8, which halves hold.
+  /// Halves get multiples of 2^-8, which they hold.
   void fill_with_normal_numbers(std::mt19937_64& random) const {
     std::normal_distribution<double> normal;
-    fill([&] { return std::round(256.0 * normal(random)) / 256.0; });
+    const bool rounded = is_half(view_.type);
+    fill([&] {
+      const double number = normal(random);
+      return rounded ? std::round(256.0 * number) / 256.0 : number;
+    });
   }
 
   void copy_memory_from(const Tensor& other) const {

@@ -66,6 +66,7 @@ TEST(ThreadScratch, IsKeptForTheNextCallOfTheSameThread) {
     EXPECT_TRUE(is_aligned(first));
     std::memset(first, 1, 5000);
   }
+  const AlignedBuffer fresh(5000);  // what was freed would be handed out here
   const ThreadScratch again(4000);
   EXPECT_EQ(again.data(), first);
   std::thread([&] {

@@ -8,6 +8,7 @@
 
 #include "convolution_case.hpp"
 #include "forced_isa.hpp"
+#include "padding.hpp"
 
 namespace fastconv::testing {
 namespace {
@@ -104,16 +105,16 @@ TEST_P(ConvolutionGrid, EqualsTheReference) {
   }
 }
 
-/// The epilogue of every pass and mode that Python reaches: a forward pass with any padding, and a
-/// transposed convolution, which pads with zeros.
+/// Sums with what is there in every pass and mode; biases and activations where they are defined.
 TEST_P(ConvolutionGrid, EqualsTheReferenceWithAnEpilogue) {
   for (const PaddingMode mode : kPaddingModes) {
-    if (pass_ != Pass::forward && mode != PaddingMode::zeros) continue;
-    for (int i = 0; i < 2 * kDraws; ++i) {
+    const bool sums_only =
+        pass_ == Pass::backward_weight || (pass_ == Pass::backward_input && repeats_input(mode));
+    for (int i = 0; i < kDraws; ++i) {
       ProblemDescription d = draw(mode);
-      d.has_bias = i % 4 != 0 && pass_ != Pass::backward_weight;
-      d.accumulate = i % 2 == 0;
-      if (i % 3 != 0 && !is_complex(types_.result) && pass_ != Pass::backward_weight) {
+      d.accumulate = sums_only || i % 2 == 0;
+      d.has_bias = !sums_only && i % 4 != 0;
+      if (i % 3 != 0 && !sums_only && !is_complex(types_.result)) {
         d.activation = i % 3 == 1 ? Activation::relu : Activation::relu6;
       }
       expect_equal_to_reference(describe(d), draw_options(), random_);

@@ -153,11 +153,11 @@ TEST_P(SpecialNumbers, ReachWhatTheFormulaSaysAndNothingElse) {
           pass == Pass::forward          ? (in_second ? tensors.weight() : tensors.input())
           : pass == Pass::backward_input ? (in_second ? tensors.output() : tensors.weight())
                                          : (in_second ? tensors.output() : tensors.input());
-      // The middle of an image or a kernel. Going backward, a tap at the edge of the kernel would
-      // also multiply the zeros around the gradient.
+      // The middle of an image; of a kernel, the last tap, which meets what is outside an image.
       const Sizes& sizes = special.view().sizes;
       const std::int64_t size = sizes[3] * sizes[4];
-      const std::int64_t middle = sizes[0] * sizes[1] / 2 * size + size / 2;
+      const std::int64_t middle =
+          sizes[0] * sizes[1] / 2 * size + (&special == &tensors.weight() ? size - 1 : size / 2);
       if (type == DataType::float32) {
         static_cast<float*>(special.view().data)[middle] = static_cast<float>(value);
       } else {

@@ -18,8 +18,8 @@ namespace {
 
 constexpr std::array<Layout, 3> kDense{};
 
-/// Large enough to be shared among threads and cut into pieces, with several regions going back.
-ProblemDescription shared_problem(Pass pass, DataType type = DataType::float32) {
+/// Several blocks of channels, and several regions going backward.
+ProblemDescription small_problem(Pass pass, DataType type = DataType::float32) {
   ProblemDescription d;
   set_types(d, pass, uniform(type));
   d.n = 2;
@@ -33,6 +33,18 @@ ProblemDescription shared_problem(Pass pass, DataType type = DataType::float32) 
   d.pad_before = {0, 2, 1};
   d.pad_after = {0, 1, 3};
   d.padding_mode = PaddingMode::reflect;
+  return d;
+}
+
+/// The same, large enough to be shared among threads and cut into pieces.
+ProblemDescription shared_problem(Pass pass, DataType type = DataType::float32) {
+  ProblemDescription d = small_problem(pass, type);
+  d.k = 44;
+  d.input = {1, 67, 89};
+  const Problem problem = describe(d);
+  EXPECT_NE(Plan(problem, {.threads = 3}).workspace_bytes(),
+            Plan(problem, {.threads = 1}).workspace_bytes())
+      << "too small to be shared";
   return d;
 }
 
@@ -50,19 +62,22 @@ INSTANTIATE_TEST_SUITE_P(Plan, EveryPass, ::testing::ValuesIn(kPasses), pass_nam
 
 TEST_P(EveryPass, GivesTheSameBitsOnAnyNumberOfThreads) {
   for (const DataType type : {DataType::float32, DataType::complex64, DataType::float16}) {
-    const Problem problem = describe(shared_problem(GetParam(), type));
-    ASSERT_GT(problem.multiply_adds(), 2e5) << "too small to be shared";
-    const ProblemTensors expected(problem, kDense, Side::end);
-    expected.fill_with_normal_numbers(random_);
-    const ProblemTensors tensors(problem, kDense, Side::end);
-    tensors.copy_memory_from(expected);
-    execute_guarded(Plan(problem, {.threads = 1}), expected.arguments());
-    for (const int threads : {1, 2, 3, 7}) {
-      const Plan plan(problem, {.threads = threads});
-      EXPECT_EQ(plan.threads(), threads);
-      execute_guarded(plan, tensors.arguments());
-      EXPECT_TRUE(same_bits(tensors.written(), expected.written()))
-          << threads << " threads, " << problem.to_string();
+    for (const PaddingMode mode : {PaddingMode::zeros, PaddingMode::replicate}) {
+      ProblemDescription d = shared_problem(GetParam(), type);
+      d.padding_mode = mode;
+      const Problem problem = describe(d);
+      const ProblemTensors expected(problem, kDense, Side::end);
+      expected.fill_with_normal_numbers(random_);
+      const ProblemTensors tensors(problem, kDense, Side::end);
+      tensors.copy_memory_from(expected);
+      execute_guarded(Plan(problem, {.threads = 1}), expected.arguments());
+      for (const int threads : {1, 2, 3, 7}) {
+        const Plan plan(problem, {.threads = threads});
+        EXPECT_EQ(plan.threads(), threads);
+        execute_guarded(plan, tensors.arguments());
+        EXPECT_TRUE(same_bits(tensors.written(), expected.written()))
+            << threads << " threads, " << problem.to_string();
+      }
     }
   }
 }
@@ -129,7 +144,7 @@ TEST_P(EveryPass, RunsInOneStep) {
 }
 
 TEST_P(EveryPass, SurvivesBeingMoved) {
-  const Problem problem = describe(shared_problem(GetParam()));
+  const Problem problem = describe(small_problem(GetParam()));
   Plan original(problem, {.algorithm = "direct", .threads = 3});
   const std::size_t bytes = original.workspace_bytes();
   Plan plan(describe(ProblemDescription{}));
@@ -143,7 +158,7 @@ TEST_P(EveryPass, SurvivesBeingMoved) {
 
 TEST_P(EveryPass, OfAnEmptyBatchWritesNothingOrZeros) {
   for (const char* algorithm : {"direct", "reference"}) {
-    ProblemDescription d = shared_problem(GetParam());
+    ProblemDescription d = small_problem(GetParam());
     d.n = 0;
     const Problem problem = describe(d);
     const ProblemTensors tensors(problem, kDense, Side::end);
@@ -164,9 +179,9 @@ TEST_P(EveryPass, OfAnEmptyBatchWritesNothingOrZeros) {
 TEST_P(EveryPass, WithoutChannelsOnOneSideLeavesTheBias) {
   for (const char* algorithm : {"direct", "reference"}) {
     for (const bool no_inputs : {false, true}) {
-      ProblemDescription d = shared_problem(GetParam());
-      d.has_bias = GetParam() != Pass::backward_weight;
+      ProblemDescription d = small_problem(GetParam());
       d.padding_mode = PaddingMode::zeros;
+      d.has_bias = GetParam() != Pass::backward_weight;
       d.groups = 1;
       d.c = d.c_per_group = no_inputs ? 0 : 6;
       d.k = no_inputs ? 22 : 0;
@@ -199,7 +214,7 @@ TEST(Adjoint, GradientsAreThoseOfTheForwardPass) {
   for (const DataType type : {DataType::float32, DataType::float64, DataType::complex64}) {
     for (const PaddingMode mode : kPaddingModes) {
       for (const bool flip : {false, true}) {
-        ProblemDescription d = shared_problem(Pass::forward, type);
+        ProblemDescription d = small_problem(Pass::forward, type);
         d.padding_mode = mode;
         d.flip = flip;
         const Problem forward = describe(d);
@@ -255,7 +270,7 @@ TEST(PlanOptions, AnUnknownAlgorithmIsAnErrorThatNamesTheOthers) {
 
 TEST(Explain, HasARowForEveryAlgorithmAndOneChoice) {
   for (const Pass pass : kPasses) {
-    const Problem problem = describe(shared_problem(pass));
+    const Problem problem = describe(small_problem(pass));
     const std::vector<const char*> names = algorithm_names();
     const std::vector<AlgorithmReport> reports = explain(problem);
     ASSERT_EQ(reports.size(), names.size());

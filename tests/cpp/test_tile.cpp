@@ -18,9 +18,8 @@ using direct::RealView;
 using direct::SourcePadding;
 using direct::Tile;
 
-Problem strided_problem(PaddingMode mode, DataType type) {
+Problem strided_problem(PaddingMode mode) {
   ProblemDescription d;
-  set_types(d, Pass::forward, {is_integer(type) ? DataType::int64 : type, type, type});
   d.spatial_rank = 3;
   d.n = 2;
   d.c = d.c_per_group = 3;
@@ -45,7 +44,7 @@ AllPhases forward_phases(const Problem& problem) {
 Tile tile_of(const AllPhases& phases) { return Tile({&phases[0], &phases[1], &phases[2]}); }
 
 TEST(Tile, IsTheWholeBoxAtFirst) {
-  const Problem problem = strided_problem(PaddingMode::zeros, DataType::float32);
+  const Problem problem = strided_problem(PaddingMode::zeros);
   const AllPhases phases = forward_phases(problem);
   const Tile tile = tile_of(phases);
   EXPECT_EQ(tile.tile_count(), 1);
@@ -141,7 +140,7 @@ T padded_value(const Problem& problem, const Tensor& source, const SourcePadding
 /// Packs every tile and looks at every (channel, position, tap) of it.
 template <class T>
 void expect_packed(DataType type, PaddingMode mode, Layout layout, int halvings) {
-  const Problem problem = strided_problem(mode, type);
+  const Problem problem = strided_problem(mode);
   const AllPhases phases = forward_phases(problem);
   Tile tile = tile_of(phases);
   for (int i = 0; i < halvings; ++i) tile.halve(1);
