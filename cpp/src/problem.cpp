@@ -109,6 +109,18 @@ Axis describe_axis(const ProblemDescription& d, int a) {
   return axis;
 }
 
+void check_rank(const ProblemDescription& d) {
+  if (d.spatial_rank < 1 || d.spatial_rank > 3) {
+    throw ValueError(text("spatial_rank: got ", d.spatial_rank, ", needs 1, 2 or 3"));
+  }
+  for (std::size_t a = 0; a < static_cast<std::size_t>(3 - d.spatial_rank); ++a) {
+    if (d.input[a] != 1 || d.kernel[a] != 1) {
+      throw ValueError(text("spatial_rank: got ", d.spatial_rank, " with a ", kAxisNames[a], " of ",
+                            d.input[a], " by ", d.kernel[a], ", needs 1 by 1"));
+    }
+  }
+}
+
 void check_channels(const ProblemDescription& d) {
   require_size("groups", [] { return "the number of groups"; }, d.groups, 1);
   require_size(d.input_argument, [] { return "the batch"; }, d.n, 0);
@@ -305,6 +317,7 @@ std::string Problem::to_string() const {
 }
 
 Problem describe(const ProblemDescription& d) {
+  check_rank(d);
   check_channels(d);
   Problem problem;
   for (int a = 0; a < 3; ++a) problem.axes[a] = describe_axis(d, a);
@@ -323,7 +336,7 @@ Problem describe(const ProblemDescription& d) {
   problem.padding_value = d.padding_value;
   problem.padding_integer = d.padding_integer;
   problem.flip = d.flip;
-  problem.conjugate = d.conjugate && problem.is_complex();
+  problem.conjugate = d.conjugate && d.pass != Pass::forward && problem.is_complex();
   problem.has_bias = d.has_bias;
   problem.accumulate = d.accumulate;
   problem.activation = d.activation;
@@ -343,9 +356,11 @@ std::int64_t transposed_output_size(std::int64_t input, std::int64_t kernel, std
   std::int64_t reach = 0;
   if (__builtin_mul_overflow(input - 1, stride, &spread) ||
       __builtin_mul_overflow(dilation, kernel - 1, &reach) || spread > kLargestSize ||
-      reach > kLargestSize || output_padding > kLargestSize) {
+      reach > kLargestSize || output_padding > kLargestSize ||
+      std::max(padding, std::abs(padding + 1)) > kLargestSize) {
     throw ValueError(text("stride: got ", stride, " for ", input, " elements, dilation ", dilation,
-                          " for a kernel of ", kernel, " and output_padding ", output_padding,
+                          " for a kernel of ", kernel, ", padding ", padding,
+                          " and output_padding ", output_padding,
                           ", needs a result of at most 2^40"));
   }
   return spread - padding + reach + output_padding + 1;

@@ -16,6 +16,10 @@ std::optional<std::string> refusal(const Algorithm& algorithm, const Problem& pr
 }  // namespace
 
 int thread_count(const PlanOptions& options) {
+  if (options.threads < 0) {
+    throw ValueError("threads: got " + std::to_string(options.threads) +
+                     ", needs a positive number, or 0 for the default");
+  }
   return options.threads > 0 ? options.threads : num_threads();
 }
 

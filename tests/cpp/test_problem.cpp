@@ -320,6 +320,32 @@ TEST(TransposedOutputSize, IsTheInputThatTheForwardPassWouldHave) {
   EXPECT_THROW(transposed_output_size(2, kHuge, 1, kHuge, 0, 0), ValueError);
 }
 
+TEST(Describe, RefusesRanksThatAreNone) {
+  for (const int rank : {-1, 0, 4}) {
+    ProblemDescription d;
+    d.spatial_rank = rank;
+    EXPECT_THROW(describe(d), ValueError) << rank;
+  }
+  ProblemDescription d;
+  d.spatial_rank = 1;
+  d.input = {1, 2, 8};
+  EXPECT_THROW(describe(d), ValueError);
+}
+
+TEST(Describe, ConjugatesGoingBackwardAlone) {
+  ProblemDescription d;
+  d.input_type = d.weight_type = d.output_type = DataType::complex64;
+  d.conjugate = true;
+  EXPECT_FALSE(describe(d).conjugate);
+  d.pass = Pass::backward_input;
+  EXPECT_TRUE(describe(d).conjugate);
+}
+
+TEST(TransposedOutputSize, RefusesPaddingBeyondMeasure) {
+  constexpr std::int64_t kLowest = std::numeric_limits<std::int64_t>::min();
+  EXPECT_THROW(transposed_output_size(2, 1, 1, 1, kLowest, 0), ValueError);
+}
+
 TEST(ToString, IsOneLineOfThatVocabulary) {
   ProblemDescription d;
   d.c = d.c_per_group = 64;

@@ -78,7 +78,7 @@ class Plan {
 void execute(const Problem& problem, const Arguments& arguments, const PlanOptions& options = {});
 
 /// Adds up a gradient over every axis but the channels: the gradient of the bias.
-/// `result` has one element of the type of `grad_output` per channel.
+/// `result` has one element per channel, of the type of `grad_output`, or int64 for any integers.
 void bias_gradient(const TensorView& grad_output, void* result, std::int64_t result_stride,
                    int threads = 0);
 

@@ -54,7 +54,6 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
   void pack_weights(const TensorView& weight, void* packed) const noexcept override {
     const WeightPacker<T> packer(problem_, weight, kernels_);
-    const bool checks = for_non_finite_weights_ != nullptr;
     std::atomic<bool> finite{true};
     T* blocks = packed_blocks(packed);
     const auto block_count = schedule_.block_count();
@@ -62,10 +61,10 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       parallel_for(problem_.g * block_count, schedule_.threads, [&](std::int64_t index, int) {
         const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(index % block_count)];
         const std::int64_t group = index / block_count;
-        T* to = blocks + taps.weights +
-                (group * schedule_.padded_rows + block.packed_first) * taps.depth;
-        packer.pack_block(taps.runs, group, block.first, block.channels, block.rows, to);
-        if (checks && !kernels_.all_finite(to, block.rows * taps.depth)) finite = false;
+        pack_block(packer, taps.runs, group, block, taps.depth,
+                   blocks + taps.weights +
+                       (group * schedule_.padded_rows + block.packed_first) * taps.depth,
+                   finite);
       });
     }
     *static_cast<bool*>(packed) = finite;
@@ -76,27 +75,19 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     if (schedule_.regions.empty()) return;
     Arena arena(workspace);
     const Workspace memory = lay_out(arena);
-    if (packed_weights == nullptr) {
-      pack_weights(arguments.weight, memory.weights);
-      packed_weights = memory.weights;
+    const WeightPacker<T> packer(problem_, arguments.weight, kernels_);
+    std::atomic<bool> finite{true};
+    Weights weights{nullptr, packer, finite};
+    if (packed_weights != nullptr || !schedule_.uses_weights_once) {
+      if (packed_weights == nullptr) {
+        pack_weights(arguments.weight, memory.weights);
+        packed_weights = memory.weights;
+      }
+      weights.packed = packed_blocks(const_cast<void*>(packed_weights));
+      finite = *static_cast<const bool*>(packed_weights);
     }
-    if (!*static_cast<const bool*>(packed_weights)) {
-      for_non_finite_weights_->execute(arguments, nullptr, nullptr);
-      return;
-    }
-    const T* weights = packed_blocks(const_cast<void*>(packed_weights));
-    const bool forward = problem_.pass == Pass::forward;
-    const RealView source(forward ? arguments.input : arguments.output);
-    const TensorView& written = forward ? arguments.output : arguments.input;
-    TensorView target = written;
-    if (staged()) target = channels_first_view(memory.staging, DataType::float32, written.sizes);
-    const Destination destination{RealView(target), read_bias(arguments, memory.bias)};
-    for (const Region& region : schedule_.regions) {
-      parallel_for(region.items, schedule_.threads, [&](std::int64_t item, int thread) {
-        compute_item(region, item, source, destination, weights, memory.of_thread(thread));
-      });
-    }
-    if (staged()) store_staged(RealView(target), RealView(written));
+    if (finite) compute(arguments, weights, memory);
+    if (!finite) for_non_finite_weights_->execute(arguments, nullptr, nullptr);
   }
 
   std::string description() const override {
@@ -119,6 +110,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   struct ThreadMemory {
     T* packed;
     T* sums;
+    T* weights;  ///< of one block
   };
 
   struct Workspace {
@@ -127,11 +119,14 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     float* staging;
     T* packed;
     T* sums;
+    T* blocks;
     std::int64_t packed_stride;
     std::int64_t sums_stride;
+    std::int64_t blocks_stride;
 
     ThreadMemory of_thread(int thread) const {
-      return {packed + thread * packed_stride, sums + thread * sums_stride};
+      return {packed + thread * packed_stride, sums + thread * sums_stride,
+              blocks + thread * blocks_stride};
     }
   };
 
@@ -148,7 +143,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
   Workspace lay_out(Arena& arena) const {
     Workspace memory{};
-    memory.weights = arena.take<std::byte>(packed_weight_bytes());
+    memory.weights = arena.take<std::byte>(schedule_.uses_weights_once ? 0 : packed_weight_bytes());
     memory.bias = arena.take<T>(
         problem_.has_bias ? static_cast<std::size_t>(problem_.g * schedule_.destination_channels)
                           : 0);
@@ -164,12 +159,62 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         static_cast<std::size_t>((kStoredChannels + schedule_.max_rows()) * schedule_.sums_pitch) *
             sizeof(T),
         kAlignment);
+    const std::size_t block =
+        schedule_.uses_weights_once
+            ? round_up(
+                  static_cast<std::size_t>(schedule_.max_rows() * schedule_.max_depth) * sizeof(T),
+                  kAlignment)
+            : 0;
     memory.packed_stride = static_cast<std::int64_t>(packed / sizeof(T));
+    memory.blocks_stride = static_cast<std::int64_t>(block / sizeof(T));
     memory.sums_stride = static_cast<std::int64_t>(sums / sizeof(T));
     const auto threads = static_cast<std::size_t>(schedule_.threads);
     memory.packed = arena.take<T>(threads * packed / sizeof(T));
     memory.sums = arena.take<T>(threads * sums / sizeof(T));
+    memory.blocks = arena.take<T>(threads * block / sizeof(T));
     return memory;
+  }
+
+  /// Weights of a call: packed before, or block by block as they are needed.
+  struct Weights {
+    const T* packed;
+    const WeightPacker<T>& packer;
+    std::atomic<bool>& finite;
+  };
+
+  void compute(const Arguments& arguments, const Weights& weights, const Workspace& memory) const {
+    const bool forward = problem_.pass == Pass::forward;
+    const RealView source(forward ? arguments.input : arguments.output);
+    const TensorView& written = forward ? arguments.output : arguments.input;
+    TensorView target = written;
+    if (staged()) target = channels_first_view(memory.staging, DataType::float32, written.sizes);
+    const Destination destination{RealView(target), read_bias(arguments, memory.bias)};
+    for (const Region& region : schedule_.regions) {
+      parallel_for(region.items, schedule_.threads, [&](std::int64_t item, int thread) {
+        compute_item(region, item, source, destination, weights, memory.of_thread(thread));
+      });
+    }
+    if (staged()) store_staged(RealView(target), RealView(written));
+  }
+
+  const T* weights_of(const Weights& weights, const Phase& phase, std::int64_t group,
+                      const Block<T>& block, const ThreadMemory& memory) const {
+    if (weights.packed != nullptr) {
+      return weights.packed + phase.weights +
+             (group * schedule_.padded_rows + block.packed_first) * phase.depth();
+    }
+    pack_block(weights.packer, phase.runs, group, block, phase.depth(), memory.weights,
+               weights.finite);
+    return memory.weights;
+  }
+
+  void pack_block(const WeightPacker<T>& packer, const Runs& runs, std::int64_t group,
+                  const Block<T>& block, std::int64_t depth, T* to,
+                  std::atomic<bool>& finite) const {
+    if (depth == 0) return;
+    packer.pack_block(runs, group, block.first, block.channels, block.rows, to);
+    const bool checks = for_non_finite_weights_ != nullptr;
+    if (checks && !kernels_.all_finite(to, block.rows * depth)) finite = false;
   }
 
   const T* read_bias(const Arguments& arguments, T* bias) const {
@@ -189,7 +234,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   void compute_item(const Region& region, std::int64_t item, const RealView& source,
-                    const Destination& destination, const T* weights,
+                    const Destination& destination, const Weights& weights,
                     const ThreadMemory& memory) const {
     const Tile& tile = region.tile;
     const auto block_count = schedule_.block_count();
@@ -224,7 +269,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   };
 
   void compute_phase(const Work& work, const Phase& phase, const Destination& destination,
-                     const T* weights, const ThreadMemory& memory) const {
+                     const Weights& weights, const ThreadMemory& memory) const {
     const Tile& tile = work.region.tile;
     const Extent size = tile.size_at(work.origin, phase.runs);
     if (product(size) == 0) return;
@@ -245,8 +290,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
           if (batch.channels == 0)
             batch.first = group * schedule_.destination_channels + block.first;
           compute_run(block, phase, packed, length,
-                      weights + phase.weights +
-                          (group * schedule_.padded_rows + block.packed_first) * phase.depth(),
+                      weights_of(weights, phase, group, block, memory),
                       memory.sums + batch.channels * schedule_.sums_pitch);
           batch.channels += block.channels;
           const bool last = b + 1 == work.end_block && (group + 1 == end_group || !whole_groups);

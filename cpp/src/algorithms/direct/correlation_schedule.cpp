@@ -53,6 +53,11 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
   choose_groups_per_item(problem.n);
   make_phases(problem);
   make_regions();
+  const Region& first = regions.front();
+  // What turns out to be infinite must be computed again, which adding to the result forbids.
+  uses_weights_once = regions.size() == 1 && !problem.accumulate &&
+                      images_ * first.tile.tile_count() == 1 &&
+                      flat_runs(first.tile.size, first.tile.pitch, first.flattening).count == 1;
 }
 
 template <class T>
@@ -143,6 +148,7 @@ void CorrelationSchedule<T>::add_phase(Region& region, const Runs& runs) {
       phase.offsets.push_back(c * region.tile.channel_size() + tap);
     }
   }
+  max_depth = std::max(max_depth, phase.depth());
   if (phase.depth() > 0) {
     phase.weights = weights_of(runs, phase.depth());
     region.reads = true;

@@ -78,6 +78,9 @@ class CorrelationSchedule {
   std::vector<Region> regions;   ///< in the order in which they must run
   std::vector<TapSet> tap_sets;
   std::int64_t packed_weight_count = 0;
+  std::int64_t max_depth = 0;  ///< of all phases
+  /// One image in one tile and one flat row: no block of weights is needed twice.
+  bool uses_weights_once = false;
   std::int64_t packed_size = 0;  ///< elements of the largest packed tile
   std::int64_t sums_pitch = 0;   ///< elements of the longest flat row, in whole vectors
 
