@@ -26,9 +26,6 @@
 namespace fastconv::direct {
 namespace {
 
-/// Channels that are stored together where memory has them side by side: a cache line of float32.
-constexpr std::int64_t kStoredChannels = 16;
-
 /// Channels times taps that are added up in one sequence.
 constexpr std::int64_t kDepthChunk = 4096;
 
@@ -155,10 +152,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const std::size_t slack = static_cast<std::size_t>(kernels_.lanes);
     const std::size_t packed =
         round_up((static_cast<std::size_t>(schedule_.packed_size) + slack) * sizeof(T), kAlignment);
-    const std::size_t sums = round_up(
-        static_cast<std::size_t>((kStoredChannels + schedule_.max_rows()) * schedule_.sums_pitch) *
-            sizeof(T),
-        kAlignment);
+    const std::size_t sums =
+        round_up(static_cast<std::size_t>(schedule_.sums_rows() * schedule_.sums_pitch) * sizeof(T),
+                 kAlignment);
     const std::size_t block =
         schedule_.uses_weights_once
             ? round_up(

@@ -67,6 +67,11 @@ std::int64_t CorrelationSchedule<T>::max_rows() const {
   return rows;
 }
 
+template <class T>
+std::int64_t CorrelationSchedule<T>::sums_rows() const {
+  return std::min(kStoredChannels + max_rows(), groups_per_item * padded_rows);
+}
+
 /// Full blocks first; what is left in powers of two, except that one padded row is cheaper than
 /// two smaller blocks.
 template <class T>
@@ -174,14 +179,15 @@ std::int64_t CorrelationSchedule<T>::packed_elements(const Tile& tile) const {
   return groups_per_item * source_channels * tile.channel_size();
 }
 
-/// The packed tile takes half of the second-level cache; then tiles are halved and channels
-/// shared out until every thread has several items.
+/// The packed tile and its sums take half of the second-level cache; then tiles are halved and
+/// channels shared out until every thread has several items.
 template <class T>
 void CorrelationSchedule<T>::choose_tile(Region& region) const {
   Tile& tile = region.tile;
   const auto budget = static_cast<std::int64_t>(second_level_cache_bytes() / 2 / sizeof(T));
   const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
-  while (packed_elements(tile) > budget && tile.halve(least_width)) {
+  while (packed_elements(tile) + sums_rows() * product(tile.pitch) > budget &&
+         tile.halve(least_width)) {
   }
   const std::int64_t wanted = threads == 1 ? 1 : kItemsPerThread * threads;
   const std::int64_t images = images_ * group_blocks();

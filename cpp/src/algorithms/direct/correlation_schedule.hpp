@@ -14,6 +14,9 @@ namespace fastconv::direct {
 template <class T>
 using KernelsByVectors = std::array<const CorrelationKernel<T>*, kMaxCorrelationVectors + 1>;
 
+/// Channels that are stored together where memory has them side by side: a cache line of float32.
+inline constexpr std::int64_t kStoredChannels = 16;
+
 /// How a tile's positions are strung into flat rows: garbage between rows costs multiply-adds,
 /// short rows cost partly filled vectors.
 enum class Flattening { rows, slices, tile };
@@ -88,6 +91,8 @@ class CorrelationSchedule {
   std::int64_t group_blocks() const { return ceil_divide(groups_, groups_per_item); }
   /// Most destination channels that a microkernel computes.
   std::int64_t max_rows() const;
+  /// Most destination channels whose sums wait to be stored.
+  std::int64_t sums_rows() const;
 
  private:
   void choose_blocks();
