@@ -1,12 +1,11 @@
 #include <algorithm>
 #include <array>
 
+#include "algorithms/direct/real_view.hpp"
 #include "fastconv/plan.hpp"
 #include "fastconv/threads.hpp"
 #include "kernels/kernel_table.hpp"
 #include "runtime/parallel.hpp"
-
-#include "algorithms/direct/real_view.hpp"
 
 namespace fastconv {
 namespace {
@@ -17,8 +16,8 @@ using direct::RealView;
 constexpr std::int64_t kChannelBlock = 16;
 constexpr std::int64_t kRowChunk = 256;
 
-/// Sums of a block of channels, each over all images and positions; rows are added up in eight
-/// interleaved partial sums, and the sums of rows in double precision.
+/// Sums of a block of channels, each over all images and positions: in double precision (modulo
+/// 2^64 for integers), every chunk of a row in eight interleaved partial sums.
 template <class T, class Sum>
 void add_channels(const RealView& gradient, const std::array<std::int64_t, 5>& sizes,
                   std::int64_t first, std::int64_t count, LoadRowFunction<T> load, Sum* sums) {

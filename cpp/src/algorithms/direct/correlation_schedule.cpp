@@ -50,7 +50,7 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
   destination_channels = (forward ? problem.k : problem.c) / problem.g * parts;
   if (problem.n == 0 || destination_channels == 0) return;
   choose_blocks();
-  choose_groups_per_item(problem.n);
+  choose_groups_per_item();
   make_phases(problem);
   make_regions();
   const Region& first = regions.front();
@@ -91,12 +91,12 @@ void CorrelationSchedule<T>::choose_blocks() {
 
 /// Channels-last rows hold all groups side by side, so small groups are packed together.
 template <class T>
-void CorrelationSchedule<T>::choose_groups_per_item(std::int64_t images) {
+void CorrelationSchedule<T>::choose_groups_per_item() {
   constexpr std::int64_t kChannelsPerCacheLine = 16;
   const std::int64_t channels = std::max(source_channels, destination_channels);
   groups_per_item = std::clamp<std::int64_t>(kChannelsPerCacheLine / channels, 1, groups_);
   if (threads == 1) return;
-  const std::int64_t enough = images * groups_ / (kItemsPerThread * threads);
+  const std::int64_t enough = images_ * groups_ / (kItemsPerThread * threads);
   groups_per_item = std::clamp<std::int64_t>(groups_per_item, 1, std::max<std::int64_t>(1, enough));
 }
 

@@ -96,7 +96,7 @@ class CorrelationSchedule {
 
  private:
   void choose_blocks();
-  void choose_groups_per_item(std::int64_t images);
+  void choose_groups_per_item();
   void make_phases(const Problem& problem);
   void make_regions();
   void add_region(const std::array<const AxisPhases*, 3>& phases, bool adds);
