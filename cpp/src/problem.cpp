@@ -340,6 +340,7 @@ Problem describe(const ProblemDescription& d) {
   problem.has_bias = d.has_bias;
   problem.accumulate = d.accumulate;
   problem.activation = d.activation;
+  problem.channels_last = d.channels_last;
   const auto& axes = problem.axes;
   require_countable(d.input_argument, {d.n, d.c, axes[0].input, axes[1].input, axes[2].input});
   require_countable(d.weight_argument,

@@ -253,6 +253,7 @@ void read_options(int rank, const OptionArguments& arguments, CallOptions& optio
   read_padding(arguments.padding, rank, description);
   description.groups = to_integer(arguments.groups, "groups");
   options.layout = to_layout(arguments.layout, rank);
+  description.channels_last = options.layout == Layout::channels_last;
   description.padding_mode =
       static_cast<PaddingMode>(to_choice(arguments.padding_mode, kPaddingModes, "padding_mode"));
   options.padding_value = py::reinterpret_borrow<py::object>(arguments.padding_value);

@@ -68,6 +68,8 @@ struct Problem {
   bool has_bias = false;             ///< add a bias per channel of the written tensor
   bool accumulate = false;           ///< add to what the written tensor holds
   Activation activation = Activation::none;
+  /// A hint that the images lie channels last in memory; views with any strides stay right.
+  bool channels_last = false;
 
   /// Type of the tensor that this pass writes.
   DataType result_type() const;
@@ -116,6 +118,7 @@ struct ProblemDescription {
   bool has_bias = false;
   bool accumulate = false;
   Activation activation = Activation::none;
+  bool channels_last = false;
   /// What messages call the arguments that the sizes come from.
   const char* input_argument = "input";
   const char* weight_argument = "weight";

@@ -1,39 +1,58 @@
-/// The microkernel of forward and backward-input convolution.
+/// The microkernels of forward and backward-input convolution.
 ///
-/// Tile: kRows output channels x kVectors vectors of pixels, all accumulators in registers.
-/// One step of the reduction (one channel, one tap) loads kVectors vectors of pixels at an
-/// arbitrary offset and broadcasts kRows weights: kRows * kVectors multiply-adds for
-/// kRows + kVectors loads. Two FMA ports with a latency of four want at least eight independent
-/// accumulators; 8 x 3 has 24. Registers: kRows * kVectors + kVectors + 1.
+/// One step of the reduction (one channel, one tap) multiplies a row of kScalars numbers, each
+/// broadcast, with kVectors vectors: kScalars * kVectors multiply-adds for kScalars + kVectors
+/// loads, all accumulators in registers. Two FMA ports with a latency of four want at least eight
+/// independent accumulators. Registers: kScalars * kVectors + kVectors + 1.
 ///
-/// Preconditions: weights are packed [depth][kRows]; whole vectors may be read from `source` and
-/// written to `out`.
+/// Vectors lie along the pixels, and the scalars are the weights of kScalars output channels; or
+/// they lie along the output channels, and the scalars are kScalars neighbouring pixels.
+///
+/// Preconditions: weights are packed [depth][output channel of the tile]; pixels lie side by side
+/// at each of the offsets; with vectors along the pixels whole vectors of `source` may be read.
 
-template <class T, int kRows, int kVectors>
+enum class LanesAlong { pixels, channels };
+
+template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors>
 void correlation_tile(const T* weights, const T* source, const std::int64_t* offsets,
-                      std::int64_t depth, T* out, std::int64_t out_pitch) {
+                      std::int64_t depth, T* out, std::int64_t out_pitch, bool adds) {
   using V = Vec<T>;
-  V sums[kRows][kVectors];
-#pragma GCC unroll 8
-  for (int m = 0; m < kRows; ++m) {
+  constexpr bool kAlongPixels = kLanesAlong == LanesAlong::pixels;
+  V sums[kScalars][kVectors];
+#pragma GCC unroll 16
+  for (int m = 0; m < kScalars; ++m) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) sums[m][v] = V::zero();
   }
   for (std::int64_t r = 0; r < depth; ++r) {
     const T* pixels = source + offsets[r];
+    const T* vectors = kAlongPixels ? pixels : weights;
+    const T* scalars = kAlongPixels ? weights : pixels;
     V loaded[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) loaded[v] = V::load(pixels + v * V::kLanes);
+    for (int v = 0; v < kVectors; ++v) loaded[v] = V::load(vectors + v * V::kLanes);
+#pragma GCC unroll 16
+    for (int m = 0; m < kScalars; ++m) {
+      const V scalar = V::broadcast(scalars[m]);
 #pragma GCC unroll 8
-    for (int m = 0; m < kRows; ++m) {
-      const V weight = V::broadcast(weights[m]);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[m][v] = V::fma(weight, loaded[v], sums[m][v]);
+      for (int v = 0; v < kVectors; ++v) sums[m][v] = V::fma(scalar, loaded[v], sums[m][v]);
     }
-    weights += kRows;
+    weights += kAlongPixels ? kScalars : kVectors * V::kLanes;
   }
+  if (adds) {
+    const V one = V::broadcast(T(1));
+#pragma GCC unroll 16
+    for (int m = 0; m < kScalars; ++m) {
 #pragma GCC unroll 8
-  for (int m = 0; m < kRows; ++m) {
+      for (int v = 0; v < kVectors; ++v) {
+        T* to = out + m * out_pitch + v * V::kLanes;
+        V::fma(one, sums[m][v], V::load(to)).store(to);
+      }
+    }
+    return;
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < kScalars; ++m) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) sums[m][v].store(out + m * out_pitch + v * V::kLanes);
   }

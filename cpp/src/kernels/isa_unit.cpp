@@ -18,6 +18,8 @@ inline T wrapping_add(T a, T b) {
   return static_cast<T>(static_cast<Element>(a) + static_cast<Element>(b));
 }
 
+#include "kernels/transpose.inl"
+
 #include "kernels/activation.inl"
 #include "kernels/correlation.inl"
 #include "kernels/rows.inl"
@@ -34,55 +36,57 @@ struct KernelArray {
 template <class T>
 constexpr auto make_correlation_kernels() {
   KernelArray<CorrelationKernel<T>, 32> kernels;
-#define FASTCONV_CORRELATION(registers, rows, vectors)                                      \
-  static_assert(vectors <= kMaxCorrelationVectors);                                         \
-  if constexpr (registers <= kRegisters) {                                                  \
-    static_assert(rows * vectors * Vec<T>::kLanes <= kMaxTileElements);                     \
-    kernels.entries[kernels.count++] = {rows, vectors, correlation_tile<T, rows, vectors>}; \
+#define FASTCONV_CORRELATION(registers, rows, vectors)                                           \
+  static_assert(vectors <= kMaxCorrelationVectors);                                              \
+  if constexpr (registers <= kRegisters) {                                                       \
+    static_assert(rows * vectors * Vec<T>::kLanes <= kMaxTileElements);                          \
+    kernels.entries[kernels.count++] = {rows, vectors,                                           \
+                                        correlation_tile<T, LanesAlong::pixels, rows, vectors>}; \
   }
-#define FASTCONV_OUTER_PRODUCT(registers, rows, vectors)
-#define FASTCONV_DOT_PRODUCT(registers, rows)
 #include "kernels/kernels.def"
-#undef FASTCONV_CORRELATION
-#undef FASTCONV_OUTER_PRODUCT
-#undef FASTCONV_DOT_PRODUCT
+  return kernels;
+}
+
+template <class T>
+constexpr auto make_channel_correlation_kernels() {
+  KernelArray<ChannelCorrelationKernel<T>, 32> kernels;
+#define FASTCONV_CHANNEL_CORRELATION(registers, pixels, vectors)                      \
+  static_assert(pixels <= kMaxCorrelationPixels);                                     \
+  if constexpr (registers <= kRegisters) {                                            \
+    static_assert(pixels * vectors * Vec<T>::kLanes <= kMaxTileElements);             \
+    kernels.entries[kernels.count++] = {                                              \
+        pixels, vectors, correlation_tile<T, LanesAlong::channels, pixels, vectors>}; \
+  }
+#include "kernels/kernels.def"
   return kernels;
 }
 
 template <class T>
 constexpr auto make_outer_product_kernels() {
   KernelArray<OuterProductKernel<T>, 16> kernels;
-#define FASTCONV_CORRELATION(registers, rows, vectors)
 #define FASTCONV_OUTER_PRODUCT(registers, rows, vectors)                                      \
   if constexpr (registers <= kRegisters) {                                                    \
     static_assert(rows * vectors * Vec<T>::kLanes <= kMaxTileElements);                       \
     kernels.entries[kernels.count++] = {rows, vectors, outer_product_tile<T, rows, vectors>}; \
   }
-#define FASTCONV_DOT_PRODUCT(registers, rows)
 #include "kernels/kernels.def"
-#undef FASTCONV_CORRELATION
-#undef FASTCONV_OUTER_PRODUCT
-#undef FASTCONV_DOT_PRODUCT
   return kernels;
 }
 
 template <class T>
 constexpr auto make_dot_product_kernels() {
   KernelArray<DotProductKernel<T>, 8> kernels;
-#define FASTCONV_CORRELATION(registers, rows, vectors)
-#define FASTCONV_OUTER_PRODUCT(registers, rows, vectors)
 #define FASTCONV_DOT_PRODUCT(registers, rows) \
   if constexpr (registers <= kRegisters)      \
     kernels.entries[kernels.count++] = {rows, dot_product_tile<T, rows>};
 #include "kernels/kernels.def"
-#undef FASTCONV_CORRELATION
-#undef FASTCONV_OUTER_PRODUCT
-#undef FASTCONV_DOT_PRODUCT
   return kernels;
 }
 
 template <class T>
 constexpr auto kCorrelation = make_correlation_kernels<T>();
+template <class T>
+constexpr auto kChannelCorrelation = make_channel_correlation_kernels<T>();
 template <class T>
 constexpr auto kOuterProduct = make_outer_product_kernels<T>();
 template <class T>
@@ -106,9 +110,11 @@ constexpr TypedKernels<T> make_typed_kernels() {
   TypedKernels<T> kernels{};
   kernels.lanes = Vec<T>::kLanes;
   kernels.correlation = {kCorrelation<T>.entries, kCorrelation<T>.count};
+  kernels.channel_correlation = {kChannelCorrelation<T>.entries, kChannelCorrelation<T>.count};
   kernels.outer_product = {kOuterProduct<T>.entries, kOuterProduct<T>.count};
   kernels.dot_product = {kDotProduct<T>.entries, kDotProduct<T>.count};
   kernels.all_finite = all_finite<T>;
+  kernels.transpose = transpose_block<T>;
   return kernels;
 }
 

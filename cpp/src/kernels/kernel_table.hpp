@@ -10,17 +10,28 @@
 /// allocation or Python.
 namespace fastconv {
 
-/// out[m][pixel] = sum_r weights[r * rows + m] * source[offsets[r] + pixel]
-/// for `rows` output channels m and `vectors` vectors of pixels. `out` rows lie `out_pitch` apart.
-/// Reads and writes whole vectors.
+/// A tile of sums over r in [0, depth), `out` rows lying `out_pitch` apart. With `adds` the sums
+/// are added to what `out` holds; each begins at zero either way, so that a long reduction may be
+/// done in pieces whose rounding errors do not multiply. Reads and writes whole vectors.
 template <class T>
 using CorrelationFunction = void (*)(const T* weights, const T* source, const std::int64_t* offsets,
-                                     std::int64_t depth, T* out, std::int64_t out_pitch);
+                                     std::int64_t depth, T* out, std::int64_t out_pitch, bool adds);
 
+/// out[m][pixel] = sum_r weights[r * rows + m] * source[offsets[r] + pixel]
+/// for `rows` output channels m and `vectors` vectors of pixels.
 template <class T>
 struct CorrelationKernel {
   int rows;     ///< output channels
   int vectors;  ///< vectors of pixels
+  CorrelationFunction<T> run;
+};
+
+/// out[m][channel] = sum_r weights[r * channels + channel] * source[offsets[r] + m]
+/// for `pixels` neighbouring pixels m and `vectors` vectors of output channels.
+template <class T>
+struct ChannelCorrelationKernel {
+  int pixels;
+  int vectors;  ///< vectors of output channels
   CorrelationFunction<T> run;
 };
 
@@ -81,6 +92,11 @@ using LoadBlockFunction = void (*)(T* to, std::int64_t to_pitch, const void* fro
                                    std::int64_t from_pitch, std::int64_t from_stride,
                                    BlockShape shape);
 
+/// to[i * to_pitch + r] = from[r * from_pitch + i] for a block of rows r and elements i.
+template <class T>
+using TransposeFunction = void (*)(T* to, std::int64_t to_pitch, const T* from,
+                                   std::int64_t from_pitch, BlockShape shape);
+
 /// Weights of one block of rows (destination channels): which of them, and where they go.
 struct WeightShape {
   std::int64_t sources;  ///< source channels
@@ -102,13 +118,14 @@ using LoadWeightsFunction = void (*)(T* to, const void* from, const WeightShape&
 /// What happens to a sum on its way into the result.
 template <class T>
 struct Epilogue {
-  const T* bias;           ///< of the first row, or null
+  const T* bias;           ///< of the first row and element, or null
   std::int64_t bias_step;  ///< 1 where every row is a channel, 0 where all are of one
   Activation activation;
   bool accumulate;
+  std::int64_t bias_element_step = 0;  ///< 1 where every element of a row is a channel
 };
 
-/// to[r * to_pitch + i * to_stride] = activation(sums[r * sums_pitch + i] + bias of the row
+/// to[r * to_pitch + i * to_stride] = activation(sums[r * sums_pitch + i] + bias of the channel
 /// + to[r * to_pitch + i * to_stride] if accumulating), converted. Uses `sums` as scratch memory.
 template <class T>
 using StoreBlockFunction = void (*)(void* to, std::int64_t to_pitch, std::int64_t to_stride,
@@ -131,9 +148,11 @@ template <class T>
 struct TypedKernels {
   int lanes;  ///< elements of one vector
   KernelSpan<CorrelationKernel<T>> correlation;
+  KernelSpan<ChannelCorrelationKernel<T>> channel_correlation;
   KernelSpan<OuterProductKernel<T>> outer_product;
   KernelSpan<DotProductKernel<T>> dot_product;
   AllFiniteFunction<T> all_finite;
+  TransposeFunction<T> transpose;
   // By storage type; null where T is not its compute type, and for types no result has.
   LoadRowFunction<T> load_row[kDataTypeCount];
   LoadBlockFunction<T> load_block[kDataTypeCount];
@@ -169,8 +188,11 @@ struct KernelTable {
 /// Vectors of the widest correlation tile.
 inline constexpr int kMaxCorrelationVectors = 8;
 
-/// Elements of the largest tile of any kernel, 24 vectors of 16; sizes scratch on stacks.
-inline constexpr int kMaxTileElements = 24 * 16;
+/// Pixels of the tallest channel-correlation tile.
+inline constexpr int kMaxCorrelationPixels = 14;
+
+/// Elements of the largest tile of any kernel, 28 vectors of 16; sizes scratch on stacks.
+inline constexpr int kMaxTileElements = 28 * 16;
 
 /// The kernels of the active instruction set.
 const KernelTable& active_kernels();

@@ -1,5 +1,10 @@
 /// Rows of elements on their way into and out of tiles: conversion, strides, and the epilogue.
 
+template <class A, class B>
+inline constexpr bool kSameType = false;
+template <class A>
+inline constexpr bool kSameType<A, A> = true;
+
 struct Float16 {
   std::uint16_t bits;
 };
@@ -82,6 +87,12 @@ void load_block(T* to, std::int64_t to_pitch, const void* from, std::int64_t fro
                 std::int64_t from_stride, BlockShape shape) {
   const auto* source = static_cast<const Storage*>(from);
   constexpr std::int64_t kTransposeWidth = 16;
+  if constexpr (kSameType<T, Storage>) {
+    if (from_pitch == 1 && from_stride != 1) {
+      transpose_block(to, to_pitch, source, from_stride, {shape.count, shape.rows});
+      return;
+    }
+  }
   if (from_pitch == 1 && from_stride != 1) {
     for (std::int64_t first = 0; first < shape.count; first += kTransposeWidth) {
       const std::int64_t left = shape.count - first;
@@ -116,13 +127,61 @@ void load_weight_rows(T* to, const Storage* from, const WeightShape& shape) {
   }
 }
 
+/// Many rows side by side, at least a vector of them: the taps of a row are contiguous but for a
+/// small step, so that squares of rows and taps are transposed. False if the taps lie too far
+/// apart.
+template <class T>
+bool transpose_weights(T* to, const T* from, const WeightShape& shape) {
+  constexpr std::int64_t kLanes = Vec<T>::kLanes;
+  if (shape.tap_stride == 1 && shape.source_stride == shape.taps &&
+      shape.to_source_pitch == shape.taps * shape.to_tap_pitch) {
+    transpose_block(to, shape.to_tap_pitch, from, shape.row_stride,
+                    {shape.rows, shape.sources * shape.taps});
+    return true;
+  }
+  const std::int64_t step = shape.tap_stride < 0 ? -shape.tap_stride : shape.tap_stride;
+  const std::int64_t columns = (shape.taps - 1) * step + 1;
+  if (columns > kLanes || shape.row_stride < 0 || shape.source_stride < 0) return false;
+  const T* lowest = shape.tap_stride < 0 ? from + (shape.taps - 1) * shape.tap_stride : from;
+  const T* end = lowest + (shape.sources - 1) * shape.source_stride +
+                 (shape.rows - 1) * shape.row_stride + columns;
+  alignas(kLanes * sizeof(T)) T square[kLanes * kLanes];
+  for (std::int64_t s = 0; s < shape.sources; ++s) {
+    T* to_taps = to + s * shape.to_source_pitch;
+    for (std::int64_t m = 0; m < shape.rows; m += kLanes) {
+      transpose_square<T, false>(square, kLanes,
+                                 lowest + s * shape.source_stride + m * shape.row_stride,
+                                 shape.row_stride, columns, end);
+      for (std::int64_t t = 0; t < shape.taps; ++t) {
+        const std::int64_t column = (shape.tap_stride < 0 ? shape.taps - 1 - t : t) * step;
+        Vec<T>::load(square + column * kLanes).store(to_taps + t * shape.to_tap_pitch + m);
+      }
+    }
+  }
+  return true;
+}
+
 template <class T, class Storage>
 void load_weights(T* to, const void* from, const WeightShape& shape) {
   const auto* source = static_cast<const Storage*>(from);
+  if constexpr (kSameType<T, Storage>) {
+    if (shape.to_row_step == 1 && shape.row_stride != 1 && shape.rows > 0 &&
+        shape.rows % Vec<T>::kLanes == 0 && transpose_weights(to, source, shape)) {
+      return;
+    }
+  }
   if (shape.rows == 8 && shape.to_row_step == 1) {
     load_weight_rows<T, Storage, 8>(to, source, shape);
   } else if (shape.rows == 4 && shape.to_row_step == 1) {
     load_weight_rows<T, Storage, 4>(to, source, shape);
+  } else if (shape.row_stride == 1 && shape.to_row_step == 1) {
+    for (std::int64_t s = 0; s < shape.sources; ++s) {
+      for (std::int64_t t = 0; t < shape.taps; ++t) {
+        load_row<T, Storage>(to + s * shape.to_source_pitch + t * shape.to_tap_pitch, 1,
+                             source + s * shape.source_stride + t * shape.tap_stride, 1,
+                             shape.rows);
+      }
+    }
   } else {
     load_weight_rows<T, Storage, 0>(to, source, shape);
   }
@@ -151,27 +210,39 @@ void store_channels(Storage* to, std::int64_t to_stride, const T* sums, std::int
 }
 
 template <class T, class Storage>
+void apply_epilogue(T* row, std::int64_t r, const Storage* old, std::int64_t old_stride,
+                    std::int64_t count, const Epilogue<T>& epilogue) {
+  if (epilogue.bias != nullptr && epilogue.bias_element_step == 1) {
+    const T* bias = epilogue.bias + r * epilogue.bias_step;
+    for (std::int64_t i = 0; i < count; ++i) row[i] = wrapping_add(row[i], bias[i]);
+  } else if (epilogue.bias != nullptr) {
+    const T bias = epilogue.bias[r * epilogue.bias_step];
+    for (std::int64_t i = 0; i < count; ++i) row[i] = wrapping_add(row[i], bias);
+  }
+  if (epilogue.accumulate) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      row[i] = wrapping_add(row[i], static_cast<T>(to_compute(old[i * old_stride])));
+    }
+  }
+  activate(row, count, epilogue.activation);
+}
+
+template <class T, class Storage>
 void store_block(void* to, std::int64_t to_pitch, std::int64_t to_stride, T* sums,
                  std::int64_t sums_pitch, BlockShape shape, const Epilogue<T>& epilogue) {
   auto* result = static_cast<Storage*>(to);
   const bool plain =
       epilogue.bias == nullptr && !epilogue.accumulate && epilogue.activation == Activation::none;
   for (std::int64_t r = 0; !plain && r < shape.rows; ++r) {
-    T* row = sums + r * sums_pitch;
-    if (epilogue.bias != nullptr) {
-      const T bias = epilogue.bias[r * epilogue.bias_step];
-      for (std::int64_t i = 0; i < shape.count; ++i) row[i] = wrapping_add(row[i], bias);
-    }
-    if (epilogue.accumulate) {
-      const Storage* old = result + r * to_pitch;
-      for (std::int64_t i = 0; i < shape.count; ++i) {
-        row[i] = wrapping_add(row[i], static_cast<T>(to_compute(old[i * to_stride])));
-      }
-    }
-    activate(row, shape.count, epilogue.activation);
+    apply_epilogue(sums + r * sums_pitch, r, result + r * to_pitch, to_stride, shape.count,
+                   epilogue);
   }
   std::int64_t r = 0;
   if (to_pitch == 1 && to_stride != 1) {
+    if constexpr (kSameType<T, Storage>) {
+      transpose_block(result, to_stride, sums, sums_pitch, shape);
+      return;
+    }
     for (; r + 8 <= shape.rows; r += 8) {
       store_channels<T, Storage, 8>(result + r, to_stride, sums + r * sums_pitch, sums_pitch,
                                     shape.count);

@@ -4,18 +4,27 @@
 ///
 ///     parallel for each image, block of groups, tile, share of the destination channels
 ///       pack the tile's source into padded planes                              [L2]
-///       for each phase, flat run of positions (rows, slices or the whole tile)
-///         for each group, block of 8 (4, 2, 1) destination channels            [weights in L1]
-///           for 3 (6, 8) vectors of positions at a time
-///             for each source channel and tap: the microkernel                 [registers]
-///           store 16 channels: bias, sum with the destination, activation, conversion
+///       for each phase
+///         along the pixels:
+///           for each flat run of positions (a row, a slice or the whole tile)
+///             for each group, block of 8 (4, 2, 1) destination channels        [weights in L1]
+///               for 3 (6, 8) vectors of positions at a time
+///                 for each source channel and tap: the microkernel             [registers]
+///               store 16 channels: bias, sum with the destination, activation, conversion
+///         along the channels:
+///           for each group, block of 2 vectors of destination channels
+///             for each piece of the depth, flat run of positions               [weights in L2]
+///               for 14 positions at a time
+///                 for each source channel and tap: the microkernel             [registers]
+///             store the block
 ///
 /// Packed weights are [set of taps][group][block][source channel][tap][row of the block].
-/// On an ordinary 3x3 layer nine tenths of the time are multiply-adds.
+/// On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
 #include <algorithm>
 #include <atomic>
 
 #include "algorithms/direct/correlation_schedule.hpp"
+#include "algorithms/direct/correlation_store.hpp"
 #include "algorithms/direct/direct.hpp"
 #include "algorithms/direct/tile.hpp"
 #include "algorithms/direct/weight_packing.hpp"
@@ -25,9 +34,6 @@
 
 namespace fastconv::direct {
 namespace {
-
-/// Channels times taps that are added up in one sequence.
-constexpr std::int64_t kDepthChunk = 4096;
 
 template <class T>
 class CorrelationPlan final : public detail::AlgorithmPlan {
@@ -58,7 +64,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       parallel_for(problem_.g * block_count, schedule_.threads, [&](std::int64_t index, int) {
         const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(index % block_count)];
         const std::int64_t group = index / block_count;
-        pack_block(packer, taps.runs, group, block, taps.depth,
+        pack_block(packer, taps.runs, group, block, {0, schedule_.source_channels}, taps.depth,
                    blocks + taps.weights +
                        (group * schedule_.padded_rows + block.packed_first) * taps.depth,
                    finite);
@@ -90,15 +96,27 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   std::string description() const override {
     if (schedule_.regions.empty()) return "nothing to compute";
     const Tile& tile = schedule_.regions.front().tile;
-    const auto& kernel = *schedule_.blocks.front().kernels[kMaxCorrelationVectors];
-    return std::to_string(kernel.rows) + " channels x " +
-           std::to_string(kernel.vectors * kernels_.lanes) + " pixels in registers, tiles of " +
-           std::to_string(tile.size[0]) + "x" + std::to_string(tile.size[1]) + "x" +
-           std::to_string(tile.size[2]) + ", " + std::to_string(schedule_.regions.size()) +
+    return register_tile() + " in registers, tiles of " + std::to_string(tile.size[0]) + "x" +
+           std::to_string(tile.size[1]) + "x" + std::to_string(tile.size[2]) + ", " +
+           std::to_string(schedule_.regions.size()) +
            (schedule_.regions.size() == 1 ? " region" : " regions");
   }
 
  private:
+  std::string register_tile() const {
+    const Block<T>& block = schedule_.blocks.front();
+    if (along_channels()) {
+      const auto& kernel = *block.channel_kernels[kMaxCorrelationPixels];
+      return std::to_string(kernel.pixels) + " pixels x " + std::to_string(block.rows) +
+             " channels";
+    }
+    const auto& kernel = *block.kernels[kMaxCorrelationVectors];
+    return std::to_string(kernel.rows) + " channels x " +
+           std::to_string(kernel.vectors * kernels_.lanes) + " pixels";
+  }
+
+  bool along_channels() const { return schedule_.lanes_along == LanesAlong::channels; }
+
   /// Packed weights begin with a word that says whether all are finite.
   static T* packed_blocks(void* packed) {
     return reinterpret_cast<T*>(static_cast<std::byte*>(packed) + kAlignment);
@@ -107,7 +125,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   struct ThreadMemory {
     T* packed;
     T* sums;
-    T* weights;  ///< of one block
+    T* planes;   ///< sums of one block, transposed
+    T* weights;  ///< of one block, or of a piece of one
   };
 
   struct Workspace {
@@ -116,6 +135,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     float* staging;
     T* packed;
     T* sums;
+    T* planes;
     T* blocks;
     std::int64_t packed_stride;
     std::int64_t sums_stride;
@@ -123,13 +143,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
     ThreadMemory of_thread(int thread) const {
       return {packed + thread * packed_stride, sums + thread * sums_stride,
-              blocks + thread * blocks_stride};
+              planes + thread * sums_stride, blocks + thread * blocks_stride};
     }
-  };
-
-  struct Destination {
-    RealView view;
-    const T* bias;
   };
 
   /// Halves whose gradient is put together from several regions are added up in float32.
@@ -158,7 +173,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const std::size_t block =
         schedule_.uses_weights_once
             ? round_up(
-                  static_cast<std::size_t>(schedule_.max_rows() * schedule_.max_depth) * sizeof(T),
+                  static_cast<std::size_t>(schedule_.max_rows() * weight_piece_depth()) * sizeof(T),
                   kAlignment)
             : 0;
     memory.packed_stride = static_cast<std::int64_t>(packed / sizeof(T));
@@ -167,8 +182,16 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const auto threads = static_cast<std::size_t>(schedule_.threads);
     memory.packed = arena.take<T>(threads * packed / sizeof(T));
     memory.sums = arena.take<T>(threads * sums / sizeof(T));
+    memory.planes = arena.take<T>(along_channels() ? threads * sums / sizeof(T) : 0);
     memory.blocks = arena.take<T>(threads * block / sizeof(T));
     return memory;
+  }
+
+  /// Depth of the weights that are packed at once where they are packed as they are used.
+  std::int64_t weight_piece_depth() const {
+    if (!along_channels() || schedule_.source_channels == 0) return schedule_.max_depth;
+    const std::int64_t most_taps = schedule_.max_depth / schedule_.source_channels;
+    return std::min(schedule_.max_depth, std::max(kDepthChunk, most_taps));
   }
 
   /// Weights of a call: packed before, or block by block as they are needed.
@@ -184,7 +207,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const TensorView& written = forward ? arguments.output : arguments.input;
     TensorView target = written;
     if (staged()) target = channels_first_view(memory.staging, DataType::float32, written.sizes);
-    const Destination destination{RealView(target), read_bias(arguments, memory.bias)};
+    const Destination<T> destination(target, kernels_, read_bias(arguments, memory.bias),
+                                     problem_.activation);
     for (const Region& region : schedule_.regions) {
       parallel_for(region.items, schedule_.threads, [&](std::int64_t item, int thread) {
         compute_item(region, item, source, destination, weights, memory.of_thread(thread));
@@ -193,22 +217,26 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     if (staged()) store_staged(RealView(target), RealView(written));
   }
 
+  /// The weights of a block for some of the source channels, packed now unless they are already.
   const T* weights_of(const Weights& weights, const Phase& phase, std::int64_t group,
-                      const Block<T>& block, const ThreadMemory& memory) const {
+                      const Block<T>& block, const ChannelRange& sources,
+                      const ThreadMemory& memory) const {
+    const std::int64_t taps = phase.depth() / std::max<std::int64_t>(1, schedule_.source_channels);
     if (weights.packed != nullptr) {
       return weights.packed + phase.weights +
-             (group * schedule_.padded_rows + block.packed_first) * phase.depth();
+             (group * schedule_.padded_rows + block.packed_first) * phase.depth() +
+             sources.first * taps * block.rows;
     }
-    pack_block(weights.packer, phase.runs, group, block, phase.depth(), memory.weights,
-               weights.finite);
+    pack_block(weights.packer, phase.runs, group, block, sources, sources.count * taps,
+               memory.weights, weights.finite);
     return memory.weights;
   }
 
   void pack_block(const WeightPacker<T>& packer, const Runs& runs, std::int64_t group,
-                  const Block<T>& block, std::int64_t depth, T* to,
+                  const Block<T>& block, const ChannelRange& sources, std::int64_t depth, T* to,
                   std::atomic<bool>& finite) const {
     if (depth == 0) return;
-    packer.pack_block(runs, group, block.first, block.channels, block.rows, to);
+    packer.pack_block(runs, group, block.first, block.channels, block.rows, sources, to);
     const bool checks = for_non_finite_weights_ != nullptr;
     if (checks && !kernels_.all_finite(to, block.rows * depth)) finite = false;
   }
@@ -230,7 +258,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   void compute_item(const Region& region, std::int64_t item, const RealView& source,
-                    const Destination& destination, const Weights& weights,
+                    const Destination<T>& destination, const Weights& weights,
                     const ThreadMemory& memory) const {
     const Tile& tile = region.tile;
     const auto block_count = schedule_.block_count();
@@ -249,8 +277,14 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const std::int64_t first_block = share * block_count / region.channel_shares;
     const std::int64_t end_block = (share + 1) * block_count / region.channel_shares;
     const Work work{region, n, origin, first_group, groups, first_block, end_block};
-    for (const Phase& phase : region.phases)
-      compute_phase(work, phase, destination, weights, memory);
+    for (const Phase& phase : region.phases) {
+      if (product(tile.size_at(origin, phase.runs)) == 0) continue;
+      if (along_channels()) {
+        compute_along_channels(work, phase, destination, weights, memory);
+      } else {
+        compute_along_pixels(work, phase, destination, weights, memory);
+      }
+    }
   }
 
   /// What an item of work covers.
@@ -264,14 +298,14 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     std::int64_t end_block;
   };
 
-  void compute_phase(const Work& work, const Phase& phase, const Destination& destination,
-                     const Weights& weights, const ThreadMemory& memory) const {
+  void compute_along_pixels(const Work& work, const Phase& phase, const Destination<T>& destination,
+                            const Weights& weights, const ThreadMemory& memory) const {
     const Tile& tile = work.region.tile;
     const Extent size = tile.size_at(work.origin, phase.runs);
-    if (product(size) == 0) return;
     // The blocks of neighbouring groups are stored together only if all of a group's are computed.
     const bool whole_groups = work.end_block - work.first_block == schedule_.block_count();
     const std::int64_t end_group = work.first_group + work.groups;
+    const ChannelRange all_sources{0, schedule_.source_channels};
     const auto [run_count, length] = flat_runs(size, tile.pitch, work.region.flattening);
     for (std::int64_t run = 0; run < run_count; ++run) {
       const FlatRun flat = flat_run(work.region, size, run);
@@ -286,17 +320,65 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
           if (batch.channels == 0)
             batch.first = group * schedule_.destination_channels + block.first;
           compute_run(block, phase, packed, length,
-                      weights_of(weights, phase, group, block, memory),
+                      weights_of(weights, phase, group, block, all_sources, memory),
                       memory.sums + batch.channels * schedule_.sums_pitch);
           batch.channels += block.channels;
           const bool last = b + 1 == work.end_block && (group + 1 == end_group || !whole_groups);
           if (last || batch.channels >= kStoredChannels) {
-            store_batch(work, phase.runs, flat, size[2], batch, memory.sums, destination);
+            const Extent first{work.origin[0] + flat.first_d, work.origin[1] + flat.first_h,
+                               work.origin[2]};
+            const Extent stored{flat.end_d - flat.first_d, flat.end_h - flat.first_h, size[2]};
+            destination.store_planes(
+                {work.n, phase.runs, first, stored}, batch.first, batch.channels,
+                {memory.sums, tile.pitch[2], tile.pitch[1] * tile.pitch[2], schedule_.sums_pitch},
+                accumulates(work.region));
             batch.channels = 0;
           }
         }
       }
     }
+  }
+
+  void compute_along_channels(const Work& work, const Phase& phase,
+                              const Destination<T>& destination, const Weights& weights,
+                              const ThreadMemory& memory) const {
+    const Tile& tile = work.region.tile;
+    const Extent size = tile.size_at(work.origin, phase.runs);
+    const PositionBox box{work.n, phase.runs, work.origin, size};
+    const auto [run_count, length] = flat_runs(size, tile.pitch, work.region.flattening);
+    // Where rows are strung together, the garbage between them has sums too.
+    const std::int64_t row_pitch =
+        work.region.flattening == Flattening::rows ? size[2] : tile.pitch[2];
+    const std::int64_t slice_pitch = work.region.flattening == Flattening::rows ? size[1] * size[2]
+                                     : work.region.flattening == Flattening::slices
+                                         ? length
+                                         : tile.pitch[1] * tile.pitch[2];
+    const std::int64_t sources = schedule_.source_channels;
+    const std::int64_t piece = schedule_.sources_per_piece(phase.depth());
+    for (std::int64_t group = work.first_group; group < work.first_group + work.groups; ++group) {
+      for (std::int64_t b = work.first_block; b < work.end_block; ++b) {
+        const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
+        for (std::int64_t source = 0; source == 0 || source < sources; source += piece) {
+          const ChannelRange range{source, std::min(piece, sources - source)};
+          const T* packed_weights = weights_of(weights, phase, group, block, range, memory);
+          for (std::int64_t run = 0; run < run_count; ++run) {
+            const FlatRun flat = flat_run(work.region, size, run);
+            compute_positions(
+                block, phase, range,
+                memory.packed + (flat.first_d * tile.pitch[1] + flat.first_h) * tile.pitch[2],
+                length, packed_weights, memory.sums + run * length * block.rows);
+          }
+        }
+        destination.store_positions(box, group * schedule_.destination_channels + block.first,
+                                    block.channels,
+                                    {memory.sums, row_pitch, slice_pitch, block.rows},
+                                    accumulates(work.region), memory.planes);
+      }
+    }
+  }
+
+  bool accumulates(const Region& region) const {
+    return (problem_.accumulate && !staged()) || region.adds;
   }
 
   SourcePadding source_padding() const {
@@ -343,87 +425,47 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       const auto slot =
           static_cast<std::size_t>(std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
       const CorrelationKernel<T>& kernel = *block.kernels[slot];
-      if (phase.depth() <= kDepthChunk) {
-        kernel.run(weights, packed + at, phase.offsets.data(), phase.depth(), sums + at,
-                   schedule_.sums_pitch);
-      } else {
-        add_chunks(kernel, phase, packed + at, weights, sums + at);
-      }
+      std::int64_t depth = 0;
+      do {
+        const std::int64_t piece = std::min(kDepthChunk, phase.depth() - depth);
+        kernel.run(weights + depth * kernel.rows, packed + at, phase.offsets.data() + depth, piece,
+                   sums + at, schedule_.sums_pitch, depth > 0);
+        depth += piece;
+      } while (depth < phase.depth());
       at += kernel.vectors * lanes;
       left -= kernel.vectors;
     }
   }
 
-  /// A long reduction in pieces: rounding errors grow with the length of a piece and the number of
-  /// pieces, not with their product.
-  void add_chunks(const CorrelationKernel<T>& kernel, const Phase& phase, const T* packed,
-                  const T* weights, T* sums) const {
-    alignas(kAlignment) T partial[kMaxTileElements];
-    const std::int64_t width = kernel.vectors * kernels_.lanes;
-    for (std::int64_t first = 0; first < phase.depth(); first += kDepthChunk) {
-      const std::int64_t depth = std::min(kDepthChunk, phase.depth() - first);
-      kernel.run(weights + first * kernel.rows, packed, phase.offsets.data() + first, depth,
-                 partial, width);
-      for (std::int64_t m = 0; m < kernel.rows; ++m) {
-        T* row = sums + m * schedule_.sums_pitch;
-        for (std::int64_t i = 0; i < width; ++i) {
-          row[i] =
-              first == 0 ? partial[m * width + i] : wrapping_sum(row[i], partial[m * width + i]);
-        }
-      }
+  /// A flat run of positions over some of the source channels.
+  void compute_positions(const Block<T>& block, const Phase& phase, const ChannelRange& sources,
+                         const T* packed, std::int64_t length, const T* weights, T* sums) const {
+    const std::int64_t taps = phase.depth() / std::max<std::int64_t>(1, schedule_.source_channels);
+    const std::int64_t first = sources.first * taps;
+    const std::int64_t end = first + sources.count * taps;
+    std::int64_t at = 0;
+    while (at < length) {
+      const ChannelCorrelationKernel<T>& kernel = next_kernel(block, length - at);
+      std::int64_t depth = first;
+      do {
+        const std::int64_t piece = std::min(kDepthChunk, end - depth);
+        kernel.run(weights + (depth - first) * block.rows, packed + at,
+                   phase.offsets.data() + depth, piece, sums + at * block.rows, block.rows,
+                   depth > 0);
+        depth += piece;
+      } while (depth < end);
+      at += kernel.pixels;
     }
   }
 
-  /// Channels-last memory takes a row of pixels of all channels of the batch as one block, other
-  /// memory all rows of a slice of one channel.
-  void store_batch(const Work& work, const Runs& runs, const FlatRun& flat, std::int64_t width,
-                   const StoreBatch& batch, T* sums, const Destination& destination) const {
-    const RealView& view = destination.view;
-    const Extent& pitch = work.region.tile.pitch;
-    const Extent& origin = work.origin;
-    const std::int64_t step_h = runs[1]->destination_step * view.stride(3);
-    const std::int64_t step_w = runs[2]->destination_step * view.stride(4);
-    const bool channels_last = schedule_.parts == 1 && view.stride(1) == 1 && step_w != 1;
-    Epilogue<T> epilogue{nullptr, channels_last ? 1 : 0, problem_.activation,
-                         (problem_.accumulate && !staged()) || work.region.adds};
-    for (std::int64_t d = flat.first_d; d < flat.end_d; ++d) {
-      const std::int64_t slice = work.n * view.stride(0) +
-                                 runs[0]->destination(origin[0] + d) * view.stride(2) +
-                                 runs[1]->destination(origin[1] + flat.first_h) * view.stride(3) +
-                                 runs[2]->destination(origin[2]) * view.stride(4);
-      T* slice_sums = sums + (d - flat.first_d) * pitch[1] * pitch[2];
-      if (channels_last) {
-        if (destination.bias != nullptr) epilogue.bias = destination.bias + batch.first;
-        for (std::int64_t h = 0; h < flat.end_h - flat.first_h; ++h) {
-          store_block(view, slice + batch.first + h * step_h, 1, step_w, slice_sums + h * pitch[2],
-                      schedule_.sums_pitch, {batch.channels, width}, epilogue);
-        }
-        continue;
-      }
-      for (std::int64_t m = 0; m < batch.channels; ++m) {
-        if (destination.bias != nullptr) epilogue.bias = destination.bias + batch.first + m;
-        store_block(view, slice + view.channel_offset(batch.first + m), step_h, step_w,
-                    slice_sums + m * schedule_.sums_pitch, pitch[2],
-                    {flat.end_h - flat.first_h, width}, epilogue);
-      }
-    }
-  }
-
-  /// Runs with a step of zero add many sums into one element, which must happen one by one.
-  void store_block(const RealView& view, std::int64_t offset, std::int64_t to_pitch,
-                   std::int64_t to_stride, T* sums, std::int64_t sums_pitch, BlockShape shape,
-                   const Epilogue<T>& epilogue) const {
-    const auto store = kernels_.store_block[static_cast<int>(view.type())];
-    if ((to_stride != 0 || shape.count == 1) && (to_pitch != 0 || shape.rows == 1)) {
-      store(view.at(offset), to_pitch, to_stride, sums, sums_pitch, shape, epilogue);
-      return;
-    }
-    for (std::int64_t r = 0; r < shape.rows; ++r) {
-      for (std::int64_t i = 0; i < shape.count; ++i) {
-        store(view.at(offset + r * to_pitch + i * to_stride), 1, 1, sums + r * sums_pitch + i, 1,
-              {1, 1}, epilogue);
-      }
-    }
+  /// Equal tiles keep more accumulators busy than full ones and a sliver.
+  static const ChannelCorrelationKernel<T>& next_kernel(const Block<T>& block, std::int64_t left) {
+    const std::int64_t most = block.channel_kernels[kMaxCorrelationPixels]->pixels;
+    const std::int64_t tiles = ceil_divide(left, most);
+    const std::int64_t wanted = ceil_divide(left, tiles);
+    const auto* kernel = block.channel_kernels[static_cast<std::size_t>(wanted)];
+    if (kernel->pixels == wanted) return *kernel;
+    return *block.channel_kernels[static_cast<std::size_t>(ceil_divide(left, tiles + 1))];
   }
 
   void store_staged(const RealView& staging, const RealView& written) const {

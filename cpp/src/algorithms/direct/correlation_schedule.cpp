@@ -21,6 +21,22 @@ KernelsByVectors<T> kernels_of_rows(const TypedKernels<T>& kernels, int rows) {
   return result;
 }
 
+template <class T>
+KernelsByPixels<T> kernels_of_vectors(const TypedKernels<T>& kernels, int vectors) {
+  KernelsByPixels<T> result{};
+  for (const ChannelCorrelationKernel<T>& kernel : kernels.channel_correlation) {
+    if (kernel.vectors != vectors) continue;
+    for (int p = kernel.pixels; p <= kMaxCorrelationPixels; ++p) {
+      auto& best = result[static_cast<std::size_t>(p)];
+      if (best == nullptr || best->pixels < kernel.pixels) best = &kernel;
+    }
+  }
+  return result;
+}
+
+/// Vectors of output channels that the kernels with lanes along the channels take at most.
+constexpr std::int64_t kChannelVectors = 2;
+
 /// Items of work for each thread, so that none waits long for the last.
 constexpr std::int64_t kItemsPerThread = 4;
 
@@ -49,19 +65,58 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
   source_channels = (forward ? problem.c : problem.k) / problem.g * parts;
   destination_channels = (forward ? problem.k : problem.c) / problem.g * parts;
   if (problem.n == 0 || destination_channels == 0) return;
+  make_phases(problem);
+  choose_lanes(problem.channels_last);
   choose_blocks();
   choose_groups_per_item();
-  make_phases(problem);
   make_regions();
   const Region& first = regions.front();
+  const bool one_run = lanes_along == LanesAlong::channels ||
+                       flat_runs(first.tile.size, first.tile.pitch, first.flattening).count == 1;
   // What turns out to be infinite must be computed again, which adding to the result forbids.
   uses_weights_once = regions.size() == 1 && !problem.accumulate &&
-                      images_ * first.tile.tile_count() == 1 &&
-                      flat_runs(first.tile.size, first.tile.pitch, first.flattening).count == 1;
+                      images_ * first.tile.tile_count() == 1 && one_run;
+}
+
+/// Multiply-adds of vectors in one step of the reduction, garbage and partly filled vectors
+/// included, plus what it costs to transpose the sums where they lie the other way than memory.
+template <class T>
+void CorrelationSchedule<T>::choose_lanes(bool channels_last) {
+  // Elements that are transposed in the time of one multiply-add of vectors.
+  constexpr double kTransposedElements = 2.5;
+  if (parts != 1 || 2 * destination_channels < kernels_.lanes) return;
+  double depth = static_cast<double>(source_channels);
+  double elements = static_cast<double>(destination_channels);
+  for (const auto& phases : phases_) {
+    depth *= static_cast<double>(phases.front().runs.front().tap_count());
+    elements *= static_cast<double>(phases.front().count);
+  }
+  if (depth == 0.0) return;
+  const double transposing = elements / kTransposedElements / depth;
+  const double along_pixels = steps_along_pixels() + (channels_last ? transposing : 0.0);
+  const double along_channels = steps_along_channels() + (channels_last ? 0.0 : transposing);
+  if (along_channels < along_pixels) lanes_along = LanesAlong::channels;
+}
+
+template <class T>
+double CorrelationSchedule<T>::steps_along_pixels() const {
+  const Tile tile({&phases_[0].front(), &phases_[1].front(), &phases_[2].front()});
+  const Flattening flattening = choose_flattening(tile, LanesAlong::pixels);
+  return flat_cost(flat_runs(tile.size, tile.pitch, flattening), LanesAlong::pixels) *
+         static_cast<double>(destination_channels);
+}
+
+template <class T>
+double CorrelationSchedule<T>::steps_along_channels() const {
+  const Tile tile({&phases_[0].front(), &phases_[1].front(), &phases_[2].front()});
+  const Flattening flattening = choose_flattening(tile, LanesAlong::channels);
+  return flat_cost(flat_runs(tile.size, tile.pitch, flattening), LanesAlong::channels) *
+         static_cast<double>(ceil_divide(destination_channels, kernels_.lanes));
 }
 
 template <class T>
 std::int64_t CorrelationSchedule<T>::max_rows() const {
+  if (lanes_along == LanesAlong::channels) return kChannelVectors * kernels_.lanes;
   int rows = 1;
   for (const auto& kernel : kernels_.correlation) rows = std::max(rows, kernel.rows);
   return rows;
@@ -69,21 +124,43 @@ std::int64_t CorrelationSchedule<T>::max_rows() const {
 
 template <class T>
 std::int64_t CorrelationSchedule<T>::sums_rows() const {
+  if (lanes_along == LanesAlong::channels) return max_rows();
   return std::min(kStoredChannels + max_rows(), groups_per_item * padded_rows);
 }
 
-/// Full blocks first; what is left in powers of two, except that one padded row is cheaper than
-/// two smaller blocks.
+template <class T>
+std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t depth) const {
+  const std::int64_t taps = depth / std::max<std::int64_t>(1, source_channels);
+  return std::max<std::int64_t>(1, kDepthChunk / std::max<std::int64_t>(1, taps));
+}
+
+/// Rows of the next block. Along the pixels: full blocks first; what is left in powers of two,
+/// except that one padded row is cheaper than two smaller blocks. Along the channels: two vectors,
+/// or the last one.
+template <class T>
+std::int64_t CorrelationSchedule<T>::most_rows(std::int64_t left) const {
+  if (lanes_along == LanesAlong::channels) {
+    return std::min(kChannelVectors, ceil_divide(left, kernels_.lanes)) * kernels_.lanes;
+  }
+  std::int64_t rows = max_rows();
+  while (rows > 1 && left < rows - (rows > 2 ? 1 : 0)) rows /= 2;
+  return rows;
+}
+
 template <class T>
 void CorrelationSchedule<T>::choose_blocks() {
   std::int64_t first = 0;
-  std::int64_t rows = max_rows();
   while (first < destination_channels) {
     const std::int64_t left = destination_channels - first;
-    while (rows > 1 && left < rows - (rows > 2 ? 1 : 0)) rows /= 2;
+    const std::int64_t rows = most_rows(left);
     const std::int64_t channels = std::min(rows, left);
-    blocks.push_back({first, channels, static_cast<int>(rows), padded_rows,
-                      kernels_of_rows(kernels_, static_cast<int>(rows))});
+    Block<T> block{first, channels, static_cast<int>(rows), padded_rows, {}, {}};
+    if (lanes_along == LanesAlong::channels) {
+      block.channel_kernels = kernels_of_vectors(kernels_, block.rows / kernels_.lanes);
+    } else {
+      block.kernels = kernels_of_rows(kernels_, block.rows);
+    }
+    blocks.push_back(block);
     padded_rows += rows;
     first += channels;
   }
@@ -95,6 +172,7 @@ void CorrelationSchedule<T>::choose_groups_per_item() {
   constexpr std::int64_t kChannelsPerCacheLine = 16;
   const std::int64_t channels = std::max(source_channels, destination_channels);
   groups_per_item = std::clamp<std::int64_t>(kChannelsPerCacheLine / channels, 1, groups_);
+  if (lanes_along == LanesAlong::channels) groups_per_item = 1;
   if (threads == 1) return;
   const std::int64_t enough = images_ * groups_ / (kItemsPerThread * threads);
   groups_per_item = std::clamp<std::int64_t>(groups_per_item, 1, std::max<std::int64_t>(1, enough));
@@ -136,10 +214,12 @@ void CorrelationSchedule<T>::add_region(const std::array<const AxisPhases*, 3>& 
       for (const AxisRun& w : phases[2]->runs) add_phase(region, {&d, &h, &w});
     }
   }
-  const std::int64_t flat_length =
-      flat_runs(region.tile.size, region.tile.pitch, region.flattening).length;
+  const FlatRuns runs = flat_runs(region.tile.size, region.tile.pitch, region.flattening);
   packed_size = std::max(packed_size, packed_elements(region.tile));
-  sums_pitch = std::max(sums_pitch, ceil_divide(flat_length, kernels_.lanes) * kernels_.lanes);
+  // Along the channels the sums of all runs wait until the whole depth has been added up.
+  const std::int64_t positions =
+      lanes_along == LanesAlong::channels ? runs.count * runs.length : runs.length;
+  sums_pitch = std::max(sums_pitch, ceil_divide(positions, kernels_.lanes) * kernels_.lanes);
   regions.push_back(std::move(region));
 }
 
@@ -198,22 +278,35 @@ void CorrelationSchedule<T>::choose_tile(Region& region) const {
   region.channel_shares = std::clamp<std::int64_t>(
       ceil_divide(wanted, std::max<std::int64_t>(1, shared)), 1, block_count());
   region.items = shared * region.channel_shares;
-  choose_flattening(region);
+  region.flattening = choose_flattening(tile, lanes_along);
+}
+
+/// Multiply-adds of vectors for one channel (along the pixels) or one vector of channels.
+template <class T>
+double CorrelationSchedule<T>::flat_cost(const FlatRuns& runs, LanesAlong lanes) const {
+  if (lanes == LanesAlong::pixels) {
+    // Half a vector stands for the cost of starting a flat run.
+    return static_cast<double>(runs.count) *
+           (0.5 + static_cast<double>(ceil_divide(runs.length, kernels_.lanes)));
+  }
+  // Fewer pixels than four leave the multipliers waiting for each other.
+  constexpr std::int64_t kFewestPixels = 4;
+  return static_cast<double>(runs.count) *
+         (0.25 + static_cast<double>(std::max(kFewestPixels, runs.length)));
 }
 
 template <class T>
-void CorrelationSchedule<T>::choose_flattening(Region& region) const {
+Flattening CorrelationSchedule<T>::choose_flattening(const Tile& tile, LanesAlong lanes) const {
+  Flattening best = Flattening::rows;
   double least = 0.0;
   for (const Flattening flattening : {Flattening::rows, Flattening::slices, Flattening::tile}) {
-    const auto [count, length] = flat_runs(region.tile.size, region.tile.pitch, flattening);
-    // Half a vector stands for the cost of starting a flat run.
-    const double cost = static_cast<double>(count) *
-                        (0.5 + static_cast<double>(ceil_divide(length, kernels_.lanes)));
+    const double cost = flat_cost(flat_runs(tile.size, tile.pitch, flattening), lanes);
     if (flattening == Flattening::rows || cost < least) {
       least = cost;
-      region.flattening = flattening;
+      best = flattening;
     }
   }
+  return best;
 }
 
 template class CorrelationSchedule<float>;

@@ -14,6 +14,19 @@ namespace fastconv::direct {
 template <class T>
 using KernelsByVectors = std::array<const CorrelationKernel<T>*, kMaxCorrelationVectors + 1>;
 
+/// The best kernel for a number of pixels still to do, for one number of vectors.
+template <class T>
+using KernelsByPixels = std::array<const ChannelCorrelationKernel<T>*, kMaxCorrelationPixels + 1>;
+
+/// What the vectors of the microkernels lie along. Along the pixels, channels need not fill
+/// vectors and channels-first memory is written as it is; along the channels, rows of any length
+/// fill tiles without garbage and channels-last memory is written as it is.
+enum class LanesAlong { pixels, channels };
+
+/// Channels times taps that are added up in one sequence: rounding errors grow with the length of
+/// a piece and the number of pieces, not with their product.
+inline constexpr std::int64_t kDepthChunk = 1024;
+
 /// Channels that are stored together where memory has them side by side: a cache line of float32.
 inline constexpr std::int64_t kStoredChannels = 16;
 
@@ -63,6 +76,7 @@ struct Block {
   int rows;
   std::int64_t packed_first;  ///< rows of the blocks before, padding included
   KernelsByVectors<T> kernels;
+  KernelsByPixels<T> channel_kernels;
 };
 
 template <class T>
@@ -72,6 +86,7 @@ class CorrelationSchedule {
   CorrelationSchedule(const CorrelationSchedule&) = delete;  // regions point into phases_
 
   int threads;
+  LanesAlong lanes_along = LanesAlong::pixels;
   std::int64_t parts;                     ///< real numbers that an element consists of
   std::int64_t source_channels = 0;       ///< of one group, in the real view
   std::int64_t destination_channels = 0;  ///< likewise
@@ -82,7 +97,7 @@ class CorrelationSchedule {
   std::vector<TapSet> tap_sets;
   std::int64_t packed_weight_count = 0;
   std::int64_t max_depth = 0;  ///< of all phases
-  /// One image in one tile and one flat row: no block of weights is needed twice.
+  /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
   bool uses_weights_once = false;
   std::int64_t packed_size = 0;  ///< elements of the largest packed tile
   std::int64_t sums_pitch = 0;   ///< elements of the longest flat row, in whole vectors
@@ -93,9 +108,15 @@ class CorrelationSchedule {
   std::int64_t max_rows() const;
   /// Most destination channels whose sums wait to be stored.
   std::int64_t sums_rows() const;
+  /// Source channels whose weights are packed together where weights are packed as they are used.
+  std::int64_t sources_per_piece(std::int64_t depth) const;
 
  private:
+  void choose_lanes(bool channels_last);
+  double steps_along_pixels() const;
+  double steps_along_channels() const;
   void choose_blocks();
+  std::int64_t most_rows(std::int64_t left) const;
   void choose_groups_per_item();
   void make_phases(const Problem& problem);
   void make_regions();
@@ -104,7 +125,8 @@ class CorrelationSchedule {
   std::int64_t weights_of(const Runs& runs, std::int64_t depth);
   std::int64_t packed_elements(const Tile& tile) const;
   void choose_tile(Region& region) const;
-  void choose_flattening(Region& region) const;
+  Flattening choose_flattening(const Tile& tile, LanesAlong lanes) const;
+  double flat_cost(const FlatRuns& runs, LanesAlong lanes) const;
 
   const TypedKernels<T>& kernels_;
   std::int64_t images_;

@@ -38,24 +38,24 @@ WeightPacker<T>::WeightPacker(const Problem& problem, const TensorView& weight,
       load_weights_(kernels.load_weights[static_cast<int>(weight_.type())]),
       parts_(weight_.parts()),
       conjugate_(problem.conjugate) {
-  const std::int64_t k_per_group = problem.k / problem.g;
-  const std::int64_t c_per_group = problem.c / problem.g;
   const bool forward = problem.pass == Pass::forward;
-  group_stride_ = k_per_group * weight_.stride(0);
-  source_channels_ = forward ? c_per_group : k_per_group;
+  group_stride_ = problem.k / problem.g * weight_.stride(0);
   source_stride_ = weight_.stride(forward ? 1 : 0);
   destination_stride_ = weight_.stride(forward ? 0 : 1);
 }
 
 template <class T>
 void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int64_t first,
-                                 std::int64_t channels, int rows, T* packed) const {
+                                 std::int64_t channels, int rows, const ChannelRange& sources,
+                                 T* packed) const {
   const TapRows tap_rows(weight_, runs);
   const std::int64_t taps = tap_rows.taps();
-  if (channels < rows) std::fill_n(packed, source_channels_ * parts_ * taps * rows, T(0));
+  if (channels < rows) std::fill_n(packed, sources.count * taps * rows, T(0));
   // Blocks of complex problems begin with a real part: they have an even number of rows.
-  const std::int64_t base = group * group_stride_ + first / parts_ * destination_stride_;
-  WeightShape shape{.sources = source_channels_,
+  const std::int64_t source_channels = sources.count / parts_;
+  const std::int64_t base = group * group_stride_ + first / parts_ * destination_stride_ +
+                            sources.first / parts_ * source_stride_;
+  WeightShape shape{.sources = source_channels,
                     .taps = tap_rows.taps_of_row(),
                     .rows = channels / parts_,
                     .source_stride = source_stride_,
@@ -74,7 +74,7 @@ void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int6
       }
       // The real part of a product subtracts the imaginary parts; conjugation swaps the sign.
       if (!imaginary || (source_part == 1) == conjugate_) continue;
-      for (std::int64_t source = 0; source < source_channels_; ++source) {
+      for (std::int64_t source = 0; source < source_channels; ++source) {
         T* matrix = to + source * shape.to_source_pitch;
         for (std::int64_t i = 0; i < taps * rows; i += parts_) matrix[i] = -matrix[i];
       }

@@ -26,6 +26,11 @@ class TapRows {
   std::int64_t step_;
 };
 
+struct ChannelRange {
+  std::int64_t first;
+  std::int64_t count;
+};
+
 /// Arranges weights for the correlation microkernel: [source channel][tap][row], rows being
 /// destination channels. Going backward the two kinds of channels change places. Complex weights
 /// become the real 2x2 matrices [re -im; im re] of their action on (real, imaginary) pairs.
@@ -34,17 +39,16 @@ class WeightPacker {
  public:
   WeightPacker(const Problem& problem, const TensorView& weight, const TypedKernels<T>& kernels);
 
-  /// Destination channels [first, first + channels) of the group, with the taps of the three
-  /// runs. Rows from `channels` to `rows` are zero.
+  /// Destination channels [first, first + channels) of the group and source channels of the real
+  /// view, with the taps of the three runs. Rows from `channels` to `rows` are zero.
   void pack_block(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
-                  int rows, T* packed) const;
+                  int rows, const ChannelRange& sources, T* packed) const;
 
  private:
   RealView weight_;
   LoadWeightsFunction<T> load_weights_;
   std::int64_t parts_;
   bool conjugate_;
-  std::int64_t source_channels_;
   std::int64_t group_stride_;
   std::int64_t source_stride_;
   std::int64_t destination_stride_;

@@ -1,0 +1,103 @@
+#include "algorithms/direct/correlation_store.hpp"
+
+namespace fastconv::direct {
+
+template <class T>
+std::int64_t Destination<T>::slice_offset(const PositionBox& box, std::int64_t d) const {
+  return box.n * view_.stride(0) + box.runs[0]->destination(box.first[0] + d) * view_.stride(2) +
+         box.runs[1]->destination(box.first[1]) * view_.stride(3) +
+         box.runs[2]->destination(box.first[2]) * view_.stride(4);
+}
+
+/// Channels-last memory takes a row of positions of all channels as one block, other memory all
+/// rows of a slice of one channel.
+template <class T>
+void Destination<T>::store_planes(const PositionBox& box, std::int64_t first, std::int64_t channels,
+                                  const BoxSums<T>& sums, bool accumulate) const {
+  const std::int64_t step_h = box.runs[1]->destination_step * view_.stride(3);
+  const std::int64_t step_w = box.runs[2]->destination_step * view_.stride(4);
+  const std::int64_t width = box.size[2];
+  const bool channels_last = view_.parts() == 1 && view_.stride(1) == 1 && step_w != 1;
+  // Rows without gaps on either side are one.
+  const bool joined = !channels_last && sums.row_pitch == width && step_h == width * step_w;
+  const std::int64_t rows = joined ? 1 : box.size[1];
+  const std::int64_t row_length = joined ? box.size[1] * width : width;
+  Epilogue<T> epilogue{nullptr, channels_last ? 1 : 0, activation_, accumulate};
+  for (std::int64_t d = 0; d < box.size[0]; ++d) {
+    const std::int64_t slice = slice_offset(box, d);
+    T* slice_sums = sums.data + d * sums.slice_pitch;
+    if (channels_last) {
+      if (bias_ != nullptr) epilogue.bias = bias_ + first;
+      for (std::int64_t h = 0; h < rows; ++h) {
+        store_block(slice + first + h * step_h, 1, step_w, slice_sums + h * sums.row_pitch,
+                    sums.line_pitch, {channels, width}, epilogue);
+      }
+      continue;
+    }
+    for (std::int64_t m = 0; m < channels; ++m) {
+      if (bias_ != nullptr) epilogue.bias = bias_ + first + m;
+      store_block(slice + view_.channel_offset(first + m), step_h, step_w,
+                  slice_sums + m * sums.line_pitch, sums.row_pitch, {rows, row_length}, epilogue);
+    }
+  }
+}
+
+/// Channels-last memory takes rows of positions as they are, for other memory they become planes.
+template <class T>
+void Destination<T>::store_positions(const PositionBox& box, std::int64_t first,
+                                     std::int64_t channels, const BoxSums<T>& sums, bool accumulate,
+                                     T* scratch) const {
+  const std::int64_t step_h = box.runs[1]->destination_step * view_.stride(3);
+  const std::int64_t step_w = box.runs[2]->destination_step * view_.stride(4);
+  const Extent& size = box.size;
+  if (view_.stride(1) == 1 && step_w != 1) {
+    Epilogue<T> epilogue{bias_ == nullptr ? nullptr : bias_ + first, 0, activation_, accumulate, 1};
+    for (std::int64_t d = 0; d < size[0]; ++d) {
+      const std::int64_t slice = slice_offset(box, d) + first;
+      for (std::int64_t h = 0; h < size[1]; ++h) {
+        T* row = sums.data + (d * sums.slice_pitch + h * sums.row_pitch) * sums.line_pitch;
+        store_block(slice + h * step_h, step_w, 1, row, sums.line_pitch, {size[2], channels},
+                    epilogue);
+      }
+    }
+    return;
+  }
+  const std::int64_t positions = product(size);
+  const bool gaps = sums.row_pitch != size[2] || sums.slice_pitch != size[1] * size[2];
+  const std::int64_t runs = gaps ? size[0] * size[1] : 1;
+  for (std::int64_t run = 0; run < runs; ++run) {
+    const std::int64_t from = run / size[1] * sums.slice_pitch + run % size[1] * sums.row_pitch;
+    kernels_.transpose(scratch + run * size[2], positions, sums.data + from * sums.line_pitch,
+                       sums.line_pitch, {gaps ? size[2] : positions, channels});
+  }
+  store_planes(box, first, channels, {scratch, size[2], size[1] * size[2], positions}, accumulate);
+}
+
+/// Runs with a step of zero add many sums into one element, which must happen one by one.
+template <class T>
+void Destination<T>::store_block(std::int64_t offset, std::int64_t to_pitch, std::int64_t to_stride,
+                                 T* sums, std::int64_t sums_pitch, BlockShape shape,
+                                 const Epilogue<T>& epilogue) const {
+  const auto store = kernels_.store_block[static_cast<int>(view_.type())];
+  if ((to_stride != 0 || shape.count == 1) && (to_pitch != 0 || shape.rows == 1)) {
+    store(view_.at(offset), to_pitch, to_stride, sums, sums_pitch, shape, epilogue);
+    return;
+  }
+  Epilogue<T> single = epilogue;
+  for (std::int64_t r = 0; r < shape.rows; ++r) {
+    for (std::int64_t i = 0; i < shape.count; ++i) {
+      if (epilogue.bias != nullptr) {
+        single.bias = epilogue.bias + r * epilogue.bias_step + i * epilogue.bias_element_step;
+      }
+      store(view_.at(offset + r * to_pitch + i * to_stride), 1, 1, sums + r * sums_pitch + i, 1,
+            {1, 1}, single);
+    }
+  }
+}
+
+template class Destination<float>;
+template class Destination<double>;
+template class Destination<std::int32_t>;
+template class Destination<std::int64_t>;
+
+}  // namespace fastconv::direct
