@@ -22,6 +22,9 @@ void Tile::update() {
     tiles[a] = ceil_divide(counts[a], std::max<std::int64_t>(1, size[a]));
   }
   plane_size = product(pitch);
+  // Planes a multiple of some cache lines apart would fall into few sets of the first-level cache.
+  constexpr std::int64_t kCacheLine = 16;
+  if (plane_size % (4 * kCacheLine) == 0) plane_size += kCacheLine;
 }
 
 bool Tile::halve(std::int64_t least_width) {
