@@ -8,16 +8,17 @@
 /// Vectors lie along the pixels, and the scalars are the weights of kScalars output channels; or
 /// they lie along the output channels, and the scalars are kScalars neighbouring pixels.
 ///
-/// Preconditions: weights are packed [depth][output channel of the tile]; pixels lie side by side
-/// at each of the offsets; with vectors along the pixels whole vectors of `source` may be read.
+/// Preconditions: weights are packed [depth][output channel of the tile]; with vectors along the
+/// pixels, these lie side by side and whole vectors of `source` may be read.
 
 enum class LanesAlong { pixels, channels };
 
 template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors>
-void correlation_tile(const T* weights, const T* source, const std::int64_t* offsets,
-                      std::int64_t depth, T* out, std::int64_t out_pitch, bool adds) {
+void correlation_tile(const T* weights, const CorrelationSource<T>& source, std::int64_t depth,
+                      T* out, std::int64_t out_pitch, bool adds) {
   using V = Vec<T>;
   constexpr bool kAlongPixels = kLanesAlong == LanesAlong::pixels;
+  const std::int64_t scalar_step = kAlongPixels ? 1 : source.pixel_step;
   V sums[kScalars][kVectors];
 #pragma GCC unroll 16
   for (int m = 0; m < kScalars; ++m) {
@@ -25,7 +26,7 @@ void correlation_tile(const T* weights, const T* source, const std::int64_t* off
     for (int v = 0; v < kVectors; ++v) sums[m][v] = V::zero();
   }
   for (std::int64_t r = 0; r < depth; ++r) {
-    const T* pixels = source + offsets[r];
+    const T* pixels = source.data + source.offsets[r];
     const T* vectors = kAlongPixels ? pixels : weights;
     const T* scalars = kAlongPixels ? weights : pixels;
     V loaded[kVectors];
@@ -33,7 +34,7 @@ void correlation_tile(const T* weights, const T* source, const std::int64_t* off
     for (int v = 0; v < kVectors; ++v) loaded[v] = V::load(vectors + v * V::kLanes);
 #pragma GCC unroll 16
     for (int m = 0; m < kScalars; ++m) {
-      const V scalar = V::broadcast(scalars[m]);
+      const V scalar = V::broadcast(scalars[m * scalar_step]);
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sums[m][v] = V::fma(scalar, loaded[v], sums[m][v]);
     }

@@ -10,14 +10,22 @@
 /// allocation or Python.
 namespace fastconv {
 
+/// Pixels that a correlation kernel reads: number m of step r is data[offsets[r] + m * pixel_step].
+template <class T>
+struct CorrelationSource {
+  const T* data;
+  const std::int64_t* offsets;
+  std::int64_t pixel_step;  ///< 1 where vectors lie along the pixels
+};
+
 /// A tile of sums over r in [0, depth), `out` rows lying `out_pitch` apart. With `adds` the sums
 /// are added to what `out` holds; each begins at zero either way, so that a long reduction may be
 /// done in pieces whose rounding errors do not multiply. Reads and writes whole vectors.
 template <class T>
-using CorrelationFunction = void (*)(const T* weights, const T* source, const std::int64_t* offsets,
+using CorrelationFunction = void (*)(const T* weights, const CorrelationSource<T>& source,
                                      std::int64_t depth, T* out, std::int64_t out_pitch, bool adds);
 
-/// out[m][pixel] = sum_r weights[r * rows + m] * source[offsets[r] + pixel]
+/// out[m][pixel] = sum_r weights[r * rows + m] * (pixel of step r)
 /// for `rows` output channels m and `vectors` vectors of pixels.
 template <class T>
 struct CorrelationKernel {
@@ -26,7 +34,7 @@ struct CorrelationKernel {
   CorrelationFunction<T> run;
 };
 
-/// out[m][channel] = sum_r weights[r * channels + channel] * source[offsets[r] + m]
+/// out[m][channel] = sum_r weights[r * channels + channel] * (pixel m of step r)
 /// for `pixels` neighbouring pixels m and `vectors` vectors of output channels.
 template <class T>
 struct ChannelCorrelationKernel {

@@ -22,8 +22,11 @@
 /// On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
 #include <algorithm>
 #include <atomic>
+#include <optional>
 
+#include "algorithms/direct/correlation_runs.hpp"
 #include "algorithms/direct/correlation_schedule.hpp"
+#include "algorithms/direct/correlation_source.hpp"
 #include "algorithms/direct/correlation_store.hpp"
 #include "algorithms/direct/direct.hpp"
 #include "algorithms/direct/tile.hpp"
@@ -133,17 +136,19 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     void* weights;
     T* bias;
     float* staging;
+    std::int64_t* offsets;  ///< into a source that is read in place
     T* packed;
     T* sums;
     T* planes;
     T* blocks;
     std::int64_t packed_stride;
     std::int64_t sums_stride;
+    std::int64_t planes_stride;
     std::int64_t blocks_stride;
 
     ThreadMemory of_thread(int thread) const {
       return {packed + thread * packed_stride, sums + thread * sums_stride,
-              planes + thread * sums_stride, blocks + thread * blocks_stride};
+              planes + thread * planes_stride, blocks + thread * blocks_stride};
     }
   };
 
@@ -163,13 +168,17 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
                                                      problem_.axes[1].input * problem_.axes[2].input
                                                : 0;
     memory.staging = arena.take<float>(static_cast<std::size_t>(staged_count));
+    memory.offsets = arena.take<std::int64_t>(
+        schedule_.regions.size() == 1 ? static_cast<std::size_t>(schedule_.total_depth) : 0);
     // The last flat run of the last plane is read in whole vectors.
     const std::size_t slack = static_cast<std::size_t>(kernels_.lanes);
     const std::size_t packed =
         round_up((static_cast<std::size_t>(schedule_.packed_size) + slack) * sizeof(T), kAlignment);
     const std::size_t sums =
-        round_up(static_cast<std::size_t>(schedule_.sums_rows() * schedule_.sums_pitch) * sizeof(T),
-                 kAlignment);
+        round_up(static_cast<std::size_t>(schedule_.sums_size) * sizeof(T), kAlignment);
+    const std::size_t planes =
+        along_channels() ? static_cast<std::size_t>(schedule_.max_rows() * schedule_.sums_pitch)
+                         : 0;
     const std::size_t block =
         schedule_.uses_weights_once
             ? round_up(
@@ -182,7 +191,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const auto threads = static_cast<std::size_t>(schedule_.threads);
     memory.packed = arena.take<T>(threads * packed / sizeof(T));
     memory.sums = arena.take<T>(threads * sums / sizeof(T));
-    memory.planes = arena.take<T>(along_channels() ? threads * sums / sizeof(T) : 0);
+    memory.planes_stride =
+        static_cast<std::int64_t>(round_up(planes * sizeof(T), kAlignment) / sizeof(T));
+    memory.planes = arena.take<T>(threads * static_cast<std::size_t>(memory.planes_stride));
     memory.blocks = arena.take<T>(threads * block / sizeof(T));
     return memory;
   }
@@ -210,8 +221,16 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const Destination<T> destination(target, kernels_, read_bias(arguments, memory.bias),
                                      problem_.activation);
     for (const Region& region : schedule_.regions) {
+      // One region alone: the offsets are kept for all of its items.
+      std::optional<SourceInPlace<T>> in_place;
+      if (schedule_.regions.size() == 1) {
+        in_place.emplace(region, source_padding().sizes, source, problem_.n,
+                         problem_.g * schedule_.source_channels, schedule_.lanes_along,
+                         memory.offsets);
+      }
+      const Operands operands{source, in_place ? &*in_place : nullptr, destination, weights};
       parallel_for(region.items, schedule_.threads, [&](std::int64_t item, int thread) {
-        compute_item(region, item, source, destination, weights, memory.of_thread(thread));
+        compute_item(region, item, operands, memory.of_thread(thread));
       });
     }
     if (staged()) store_staged(RealView(target), RealView(written));
@@ -257,8 +276,27 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     return bias;
   }
 
-  void compute_item(const Region& region, std::int64_t item, const RealView& source,
-                    const Destination<T>& destination, const Weights& weights,
+  struct Operands {
+    const RealView& source;
+    const SourceInPlace<T>* in_place;  ///< null where it is always packed
+    const Destination<T>& destination;
+    const Weights& weights;
+  };
+
+  /// What an item of work covers.
+  struct Work {
+    const Region& region;
+    std::int64_t n;
+    std::int64_t images;
+    Extent origin;
+    std::int64_t first_group;
+    std::int64_t groups;
+    std::int64_t first_block;
+    std::int64_t end_block;
+    bool in_place;
+  };
+
+  void compute_item(const Region& region, std::int64_t item, const Operands& operands,
                     const ThreadMemory& memory) const {
     const Tile& tile = region.tile;
     const auto block_count = schedule_.block_count();
@@ -268,70 +306,117 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     item /= tile.tile_count();
     const std::int64_t first_group = item % schedule_.group_blocks() * schedule_.groups_per_item;
     const std::int64_t groups = std::min(schedule_.groups_per_item, problem_.g - first_group);
-    const std::int64_t n = item / schedule_.group_blocks();
-    if (region.reads) {
-      pack_source(tile, source_padding(), origin, source, n,
-                  first_group * schedule_.source_channels, groups * schedule_.source_channels,
-                  kernels_.load_block[static_cast<int>(source.type())], memory.packed);
-    }
-    const std::int64_t first_block = share * block_count / region.channel_shares;
-    const std::int64_t end_block = (share + 1) * block_count / region.channel_shares;
-    const Work work{region, n, origin, first_group, groups, first_block, end_block};
-    for (const Phase& phase : region.phases) {
-      if (product(tile.size_at(origin, phase.runs)) == 0) continue;
-      if (along_channels()) {
-        compute_along_channels(work, phase, destination, weights, memory);
-      } else {
-        compute_along_pixels(work, phase, destination, weights, memory);
+    const std::int64_t n = item / schedule_.group_blocks() * region.images_per_item;
+    const std::int64_t images = std::min(region.images_per_item, problem_.n - n);
+    const bool in_place =
+        operands.in_place != nullptr &&
+        operands.in_place->possible(origin, n, images, first_group * schedule_.source_channels,
+                                    groups * schedule_.source_channels, kernels_.lanes);
+    const Work work{region,
+                    n,
+                    images,
+                    origin,
+                    first_group,
+                    groups,
+                    share * block_count / region.channel_shares,
+                    (share + 1) * block_count / region.channel_shares,
+                    in_place};
+    const std::int64_t part =
+        in_place || !region.reads ? schedule_.source_channels : region.sources_per_item;
+    for (std::int64_t first = 0; first == 0 || first < schedule_.source_channels; first += part) {
+      const ChannelRange sources{first, std::min(part, schedule_.source_channels - first)};
+      if (region.reads && !in_place) pack(work, sources, operands.source, memory.packed);
+      for (const Phase& phase : region.phases) {
+        if (product(tile.size_at(origin, phase.runs)) == 0) continue;
+        if (along_channels()) {
+          compute_channels(work, phase, sources, operands, memory);
+        } else {
+          compute_pixels(work, phase, operands, memory);
+        }
       }
+      if (part == 0) break;
     }
   }
 
-  /// What an item of work covers.
-  struct Work {
-    const Region& region;
-    std::int64_t n;
-    Extent origin;
-    std::int64_t first_group;
-    std::int64_t groups;
-    std::int64_t first_block;
-    std::int64_t end_block;
-  };
+  void pack(const Work& work, const ChannelRange& sources, const RealView& source,
+            T* packed) const {
+    const Tile& tile = work.region.tile;
+    const auto load_block = kernels_.load_block[static_cast<int>(source.type())];
+    // Several groups are packed only when each is packed whole, so the channels are contiguous.
+    const std::int64_t first = work.first_group * schedule_.source_channels + sources.first;
+    const std::int64_t channels = work.groups * sources.count;
+    for (std::int64_t image = 0; image < work.images; ++image) {
+      pack_source(tile, source_padding(), work.origin, source, work.n + image, first, channels,
+                  load_block, packed + image * channels * tile.channel_size());
+    }
+  }
 
-  void compute_along_pixels(const Work& work, const Phase& phase, const Destination<T>& destination,
-                            const Weights& weights, const ThreadMemory& memory) const {
+  /// The source of a phase, at the channels that `sources` begins with.
+  SourceTile<T> source_of(const Work& work, const Phase& phase, std::int64_t group,
+                          const ChannelRange& sources, const Operands& operands,
+                          const ThreadMemory& memory) const {
+    if (work.in_place) {
+      return operands.in_place->tile(work.origin, work.n, group * schedule_.source_channels, phase);
+    }
+    const Tile& tile = work.region.tile;
+    // Offsets count from the first channel of all.
+    const std::int64_t first = (group - work.first_group) * sources.count - sources.first;
+    return {{memory.packed + first * tile.channel_size(), phase.offsets.data(), 1},
+            tile.pitch[2],
+            tile.pitch[1] * tile.pitch[2],
+            work.groups * sources.count * tile.channel_size(),
+            work.region.flattening};
+  }
+
+  void compute_pixels(const Work& work, const Phase& phase, const Operands& operands,
+                      const ThreadMemory& memory) const {
     const Tile& tile = work.region.tile;
     const Extent size = tile.size_at(work.origin, phase.runs);
+    const ChannelRange all_sources{0, schedule_.source_channels};
+    const SourceTile<T> first_source =
+        source_of(work, phase, work.first_group, all_sources, operands, memory);
+    const Extent pitch = work.in_place ? size : tile.pitch;
+    const auto [run_count, length] = flat_runs(size, pitch, first_source.flattening);
     // The blocks of neighbouring groups are stored together only if all of a group's are computed.
     const bool whole_groups = work.end_block - work.first_block == schedule_.block_count();
     const std::int64_t end_group = work.first_group + work.groups;
-    const ChannelRange all_sources{0, schedule_.source_channels};
-    const auto [run_count, length] = flat_runs(size, tile.pitch, work.region.flattening);
     for (std::int64_t run = 0; run < run_count; ++run) {
-      const FlatRun flat = flat_run(work.region, size, run);
+      const FlatRun flat = flat_run(first_source.flattening, size, run);
+      const PositionBox box{
+          work.n,
+          phase.runs,
+          {work.origin[0] + flat.first_d, work.origin[1] + flat.first_h, work.origin[2]},
+          {flat.end_d - flat.first_d, flat.end_h - flat.first_h, size[2]}};
+      const BoxSums<T> waiting{memory.sums, pitch[2], pitch[1] * pitch[2], schedule_.sums_pitch};
       StoreBatch batch{};
       for (std::int64_t group = work.first_group; group < end_group; ++group) {
-        const T* packed =
-            memory.packed +
-            (group - work.first_group) * schedule_.source_channels * tile.channel_size() +
-            (flat.first_d * tile.pitch[1] + flat.first_h) * tile.pitch[2];
+        SourceTile<T> source = source_of(work, phase, group, all_sources, operands, memory);
+        source.pixels.data += flat.first_d * source.slice_pitch + flat.first_h * source.row_pitch;
         for (std::int64_t b = work.first_block; b < work.end_block; ++b) {
           const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
-          if (batch.channels == 0)
-            batch.first = group * schedule_.destination_channels + block.first;
-          compute_run(block, phase, packed, length,
-                      weights_of(weights, phase, group, block, all_sources, memory),
-                      memory.sums + batch.channels * schedule_.sums_pitch);
+          const std::int64_t channel = group * schedule_.destination_channels + block.first;
+          const DepthRange<T> depth{
+              0, phase.depth(),
+              weights_of(operands.weights, phase, group, block, all_sources, memory)};
+          if (batch.channels == 0 && block.channels == block.rows) {
+            const auto target =
+                operands.destination.planes_in_place(box, channel, accumulates(work.region));
+            if (target && fits_runs(*target, box.size, first_source.flattening, pitch)) {
+              compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, true,
+                                   target->data, target->line_pitch);
+              operands.destination.store_planes(box, channel, block.channels, *target, false);
+              continue;
+            }
+          }
+          if (batch.channels == 0) batch.first = channel;
+          compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, false,
+                               memory.sums + batch.channels * schedule_.sums_pitch,
+                               schedule_.sums_pitch);
           batch.channels += block.channels;
           const bool last = b + 1 == work.end_block && (group + 1 == end_group || !whole_groups);
           if (last || batch.channels >= kStoredChannels) {
-            const Extent first{work.origin[0] + flat.first_d, work.origin[1] + flat.first_h,
-                               work.origin[2]};
-            const Extent stored{flat.end_d - flat.first_d, flat.end_h - flat.first_h, size[2]};
-            destination.store_planes(
-                {work.n, phase.runs, first, stored}, batch.first, batch.channels,
-                {memory.sums, tile.pitch[2], tile.pitch[1] * tile.pitch[2], schedule_.sums_pitch},
-                accumulates(work.region));
+            operands.destination.store_planes(box, batch.first, batch.channels, waiting,
+                                              accumulates(work.region));
             batch.channels = 0;
           }
         }
@@ -339,40 +424,80 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  void compute_along_channels(const Work& work, const Phase& phase,
-                              const Destination<T>& destination, const Weights& weights,
-                              const ThreadMemory& memory) const {
-    const Tile& tile = work.region.tile;
-    const Extent size = tile.size_at(work.origin, phase.runs);
-    const PositionBox box{work.n, phase.runs, work.origin, size};
-    const auto [run_count, length] = flat_runs(size, tile.pitch, work.region.flattening);
-    // Where rows are strung together, the garbage between them has sums too.
-    const std::int64_t row_pitch =
-        work.region.flattening == Flattening::rows ? size[2] : tile.pitch[2];
-    const std::int64_t slice_pitch = work.region.flattening == Flattening::rows ? size[1] * size[2]
-                                     : work.region.flattening == Flattening::slices
-                                         ? length
-                                         : tile.pitch[1] * tile.pitch[2];
-    const std::int64_t sources = schedule_.source_channels;
+  /// Whether flat runs of positions are runs in the target too, without garbage between rows.
+  static bool fits_runs(const BoxSums<T>& target, const Extent& size, Flattening flattening,
+                        const Extent& pitch) {
+    if (flattening == Flattening::rows || (size[0] == 1 && size[1] == 1)) return true;
+    return pitch[2] == size[2] && target.row_pitch == size[2] &&
+           (flattening == Flattening::slices || size[0] == 1 ||
+            (pitch[1] == size[1] && target.slice_pitch == size[1] * size[2]));
+  }
+
+  void compute_channels(const Work& work, const Phase& phase, const ChannelRange& sources,
+                        const Operands& operands, const ThreadMemory& memory) const {
+    const Extent size = work.region.tile.size_at(work.origin, phase.runs);
+    const bool accumulate = accumulates(work.region);
+    const bool last_part = sources.first + sources.count >= schedule_.source_channels;
     const std::int64_t piece = schedule_.sources_per_piece(phase.depth());
+    T* waiting = memory.sums;
     for (std::int64_t group = work.first_group; group < work.first_group + work.groups; ++group) {
+      const SourceTile<T> source = source_of(work, phase, group, sources, operands, memory);
+      const Extent pitch = work.in_place ? size : work.region.tile.pitch;
       for (std::int64_t b = work.first_block; b < work.end_block; ++b) {
         const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
-        for (std::int64_t source = 0; source == 0 || source < sources; source += piece) {
-          const ChannelRange range{source, std::min(piece, sources - source)};
-          const T* packed_weights = weights_of(weights, phase, group, block, range, memory);
-          for (std::int64_t run = 0; run < run_count; ++run) {
-            const FlatRun flat = flat_run(work.region, size, run);
-            compute_positions(
-                block, phase, range,
-                memory.packed + (flat.first_d * tile.pitch[1] + flat.first_h) * tile.pitch[2],
-                length, packed_weights, memory.sums + run * length * block.rows);
+        const std::int64_t channel = group * schedule_.destination_channels + block.first;
+        const auto sums_of_image = [&](std::int64_t image) {
+          const PositionBox box{work.n + image, phase.runs, work.origin, size};
+          if (block.channels == block.rows) {
+            const auto target = operands.destination.positions_in_place(box, channel, accumulate);
+            if (target && fits_runs(*target, size, source.flattening, pitch)) return *target;
           }
+          const bool gaps = source.flattening != Flattening::rows;
+          const std::int64_t row_pitch = gaps ? pitch[2] : size[2];
+          return BoxSums<T>{waiting + image * schedule_.sums_pitch * block.rows, row_pitch,
+                            gaps ? pitch[1] * row_pitch : size[1] * row_pitch, block.rows};
+        };
+        std::int64_t first = sources.first;
+        do {
+          const ChannelRange range{first, std::min(piece, sources.first + sources.count - first)};
+          add_piece(work, phase, group, block, range, source, pitch, sums_of_image, operands,
+                    memory);
+          first += piece;
+        } while (first < sources.first + sources.count);
+        for (std::int64_t image = 0; last_part && image < work.images; ++image) {
+          operands.destination.store_positions({work.n + image, phase.runs, work.origin, size},
+                                               channel, block.channels, sums_of_image(image),
+                                               accumulate, memory.planes);
         }
-        destination.store_positions(box, group * schedule_.destination_channels + block.first,
-                                    block.channels,
-                                    {memory.sums, row_pitch, slice_pitch, block.rows},
-                                    accumulates(work.region), memory.planes);
+        if (work.region.sources_per_item < schedule_.source_channels && !work.in_place) {
+          waiting += work.region.images_per_item * schedule_.sums_pitch * block.rows;
+        }
+      }
+    }
+  }
+
+  template <class SumsOfImage>
+  void add_piece(const Work& work, const Phase& phase, std::int64_t group, const Block<T>& block,
+                 const ChannelRange& range, const SourceTile<T>& source, const Extent& pitch,
+                 SumsOfImage&& sums_of_image, const Operands& operands,
+                 const ThreadMemory& memory) const {
+    const Extent size = work.region.tile.size_at(work.origin, phase.runs);
+    const std::int64_t taps = phase.depth() / std::max<std::int64_t>(1, schedule_.source_channels);
+    const DepthRange<T> depth{range.first * taps, (range.first + range.count) * taps,
+                              weights_of(operands.weights, phase, group, block, range, memory)};
+    const auto [run_count, length] = flat_runs(size, pitch, source.flattening);
+    for (std::int64_t image = 0; image < work.images; ++image) {
+      const BoxSums<T> sums = sums_of_image(image);
+      for (std::int64_t run = 0; run < run_count; ++run) {
+        const FlatRun flat = flat_run(source.flattening, size, run);
+        CorrelationSource<T> pixels = source.pixels;
+        pixels.data += image * source.image_pitch + flat.first_d * source.slice_pitch +
+                       flat.first_h * source.row_pitch;
+        compute_along_channels(
+            block, pixels, depth, length,
+            sums.data +
+                (flat.first_d * sums.slice_pitch + flat.first_h * sums.row_pitch) * sums.line_pitch,
+            sums.line_pitch);
       }
     }
   }
@@ -395,8 +520,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     std::int64_t end_h;
   };
 
-  static FlatRun flat_run(const Region& region, const Extent& size, std::int64_t run) {
-    switch (region.flattening) {
+  static FlatRun flat_run(Flattening flattening, const Extent& size, std::int64_t run) {
+    switch (flattening) {
       case Flattening::rows:
         return {run / size[1], run / size[1] + 1, run % size[1], run % size[1] + 1};
       case Flattening::slices:
@@ -412,61 +537,6 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     std::int64_t first;
     std::int64_t channels;
   };
-
-  void compute_run(const Block<T>& block, const Phase& phase, const T* packed, std::int64_t length,
-                   const T* weights, T* sums) const {
-    const std::int64_t lanes = kernels_.lanes;
-    const int widest = block.kernels[kMaxCorrelationVectors]->vectors;
-    std::int64_t left = ceil_divide(length, lanes);
-    std::int64_t at = 0;
-    while (left > 0) {
-      // Two halves keep more accumulators busy than a full tile and a sliver.
-      const std::int64_t wanted = left > widest && left < 2 * widest ? (left + 1) / 2 : left;
-      const auto slot =
-          static_cast<std::size_t>(std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
-      const CorrelationKernel<T>& kernel = *block.kernels[slot];
-      std::int64_t depth = 0;
-      do {
-        const std::int64_t piece = std::min(kDepthChunk, phase.depth() - depth);
-        kernel.run(weights + depth * kernel.rows, packed + at, phase.offsets.data() + depth, piece,
-                   sums + at, schedule_.sums_pitch, depth > 0);
-        depth += piece;
-      } while (depth < phase.depth());
-      at += kernel.vectors * lanes;
-      left -= kernel.vectors;
-    }
-  }
-
-  /// A flat run of positions over some of the source channels.
-  void compute_positions(const Block<T>& block, const Phase& phase, const ChannelRange& sources,
-                         const T* packed, std::int64_t length, const T* weights, T* sums) const {
-    const std::int64_t taps = phase.depth() / std::max<std::int64_t>(1, schedule_.source_channels);
-    const std::int64_t first = sources.first * taps;
-    const std::int64_t end = first + sources.count * taps;
-    std::int64_t at = 0;
-    while (at < length) {
-      const ChannelCorrelationKernel<T>& kernel = next_kernel(block, length - at);
-      std::int64_t depth = first;
-      do {
-        const std::int64_t piece = std::min(kDepthChunk, end - depth);
-        kernel.run(weights + (depth - first) * block.rows, packed + at,
-                   phase.offsets.data() + depth, piece, sums + at * block.rows, block.rows,
-                   depth > 0);
-        depth += piece;
-      } while (depth < end);
-      at += kernel.pixels;
-    }
-  }
-
-  /// Equal tiles keep more accumulators busy than full ones and a sliver.
-  static const ChannelCorrelationKernel<T>& next_kernel(const Block<T>& block, std::int64_t left) {
-    const std::int64_t most = block.channel_kernels[kMaxCorrelationPixels]->pixels;
-    const std::int64_t tiles = ceil_divide(left, most);
-    const std::int64_t wanted = ceil_divide(left, tiles);
-    const auto* kernel = block.channel_kernels[static_cast<std::size_t>(wanted)];
-    if (kernel->pixels == wanted) return *kernel;
-    return *block.channel_kernels[static_cast<std::size_t>(ceil_divide(left, tiles + 1))];
-  }
 
   void store_staged(const RealView& staging, const RealView& written) const {
     if constexpr (std::is_same_v<T, float>) {

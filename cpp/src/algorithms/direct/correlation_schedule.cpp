@@ -37,6 +37,22 @@ KernelsByPixels<T> kernels_of_vectors(const TypedKernels<T>& kernels, int vector
 /// Vectors of output channels that the kernels with lanes along the channels take at most.
 constexpr std::int64_t kChannelVectors = 2;
 
+bool has_one_phase(const Tile& tile) {
+  return std::ranges::all_of(tile.phases,
+                             [](const AxisPhases* phases) { return phases->runs.size() == 1; });
+}
+
+/// Taps of the longest phase.
+std::int64_t region_taps(const Tile& tile) {
+  std::int64_t taps = 1;
+  for (const AxisPhases* phases : tile.phases) {
+    std::int64_t most = 0;
+    for (const AxisRun& run : phases->runs) most = std::max(most, run.tap_count());
+    taps *= most;
+  }
+  return taps;
+}
+
 /// Items of work for each thread, so that none waits long for the last.
 constexpr std::int64_t kItemsPerThread = 4;
 
@@ -75,7 +91,8 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
                        flat_runs(first.tile.size, first.tile.pitch, first.flattening).count == 1;
   // What turns out to be infinite must be computed again, which adding to the result forbids.
   uses_weights_once = regions.size() == 1 && !problem.accumulate &&
-                      images_ * first.tile.tile_count() == 1 && one_run;
+                      ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 &&
+                      one_run;
 }
 
 /// Multiply-adds of vectors in one step of the reduction, garbage and partly filled vectors
@@ -214,12 +231,15 @@ void CorrelationSchedule<T>::add_region(const std::array<const AxisPhases*, 3>& 
       for (const AxisRun& w : phases[2]->runs) add_phase(region, {&d, &h, &w});
     }
   }
-  const FlatRuns runs = flat_runs(region.tile.size, region.tile.pitch, region.flattening);
-  packed_size = std::max(packed_size, packed_elements(region.tile));
-  // Along the channels the sums of all runs wait until the whole depth has been added up.
-  const std::int64_t positions =
-      lanes_along == LanesAlong::channels ? runs.count * runs.length : runs.length;
-  sums_pitch = std::max(sums_pitch, ceil_divide(positions, kernels_.lanes) * kernels_.lanes);
+  packed_size = std::max(packed_size, packed_elements(region));
+  sums_pitch = std::max(sums_pitch, positions(region));
+  sums_size = std::max(sums_size, sums_elements(region));
+  std::int64_t depth = 0;
+  for (Phase& phase : region.phases) {
+    phase.first_offset = depth;
+    depth += phase.depth();
+  }
+  total_depth = std::max(total_depth, depth);
   regions.push_back(std::move(region));
 }
 
@@ -255,30 +275,86 @@ std::int64_t CorrelationSchedule<T>::weights_of(const Runs& runs, std::int64_t d
 }
 
 template <class T>
-std::int64_t CorrelationSchedule<T>::packed_elements(const Tile& tile) const {
-  return groups_per_item * source_channels * tile.channel_size();
+std::int64_t CorrelationSchedule<T>::packed_elements(const Region& region) const {
+  return region.images_per_item * groups_per_item * region.sources_per_item *
+         region.tile.channel_size();
 }
 
-/// The packed tile and its sums take half of the second-level cache; then tiles are halved and
-/// channels shared out until every thread has several items.
+/// Positions of the tile whose sums wait together: along the channels the sums of all runs wait
+/// until the whole depth has been added up.
+template <class T>
+std::int64_t CorrelationSchedule<T>::positions(const Region& region) const {
+  const Tile& tile = region.tile;
+  const FlatRuns runs = flat_runs(tile.size, tile.pitch, choose_flattening(tile, lanes_along));
+  const std::int64_t count =
+      lanes_along == LanesAlong::channels ? runs.count * runs.length : runs.length;
+  return ceil_divide(count, kernels_.lanes) * kernels_.lanes;
+}
+
+/// Where source channels are packed in several parts, the sums of all blocks wait for the last one.
+template <class T>
+std::int64_t CorrelationSchedule<T>::sums_elements(const Region& region) const {
+  const bool parted = region.sources_per_item < source_channels;
+  return region.images_per_item * (parted ? padded_rows : sums_rows()) * positions(region);
+}
+
+/// The packed tile and its sums take half of the second-level cache; then work is shared out until
+/// every thread has several items.
 template <class T>
 void CorrelationSchedule<T>::choose_tile(Region& region) const {
-  Tile& tile = region.tile;
-  const auto budget = static_cast<std::int64_t>(second_level_cache_bytes() / 2 / sizeof(T));
-  const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
-  while (packed_elements(tile) + sums_rows() * product(tile.pitch) > budget &&
-         tile.halve(least_width)) {
+  region.sources_per_item = source_channels;
+  while (!fit_cache(region)) {
   }
+  share_out(region);
+  region.flattening = choose_flattening(region.tile, lanes_along);
+}
+
+/// One step towards the cache: source channels are parted where the tile is so low that halving it
+/// would pack many elements twice, as long as a part is deep enough to hide the sums' way to memory
+/// and back, and one phase alone is waiting for the parts. True if nothing is left to do.
+template <class T>
+bool CorrelationSchedule<T>::fit_cache(Region& region) const {
+  constexpr std::int64_t kLeastDepth = 384;
+  constexpr std::int64_t kMostRepeated = 6;
+  Tile& tile = region.tile;
+  const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
+  const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
+  if (packed_elements(region) + sums_rows() * positions(region) <= cache / 2) return true;
+  const bool low = tile.size[0] * tile.size[1] <
+                   2 * kMostRepeated * std::max(tile.phases[0]->reach, tile.phases[1]->reach);
+  const std::int64_t taps = std::max<std::int64_t>(1, region_taps(tile));
+  if (low && has_one_phase(tile) && lanes_along == LanesAlong::channels &&
+      region.sources_per_item > 1 && region.sources_per_item * taps > 2 * kLeastDepth &&
+      padded_rows * positions(region) <= cache) {
+    region.sources_per_item = ceil_divide(region.sources_per_item, 2);
+    return false;
+  }
+  return !tile.halve(least_width);
+}
+
+/// Several images share the weights of a block where each is small.
+template <class T>
+void CorrelationSchedule<T>::share_out(Region& region) const {
+  Tile& tile = region.tile;
+  const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
+  const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
   const std::int64_t wanted = threads == 1 ? 1 : kItemsPerThread * threads;
   const std::int64_t images = images_ * group_blocks();
   while (images * tile.tile_count() < wanted && product(tile.size) > 4 * least_width &&
          tile.halve(least_width)) {
   }
-  const std::int64_t shared = images * tile.tile_count();
+  if (lanes_along == LanesAlong::channels && tile.tile_count() == 1) {
+    const std::int64_t fitting =
+        cache / 2 / std::max<std::int64_t>(1, packed_elements(region) + sums_elements(region));
+    region.images_per_item =
+        std::clamp<std::int64_t>(std::min(fitting, images_ * group_blocks() / wanted), 1,
+                                 std::max<std::int64_t>(1, images_));
+  }
+  const std::int64_t shared =
+      ceil_divide(images_, region.images_per_item) * group_blocks() * tile.tile_count();
   region.channel_shares = std::clamp<std::int64_t>(
       ceil_divide(wanted, std::max<std::int64_t>(1, shared)), 1, block_count());
   region.items = shared * region.channel_shares;
-  region.flattening = choose_flattening(tile, lanes_along);
 }
 
 /// Multiply-adds of vectors for one channel (along the pixels) or one vector of channels.

@@ -46,6 +46,7 @@ struct Phase {
   Runs runs;
   std::vector<std::int64_t> offsets;  ///< of every (source channel, tap)
   std::int64_t weights = 0;
+  std::int64_t first_offset = 0;  ///< depths of the region's phases before
   std::int64_t depth() const { return static_cast<std::int64_t>(offsets.size()); }
 };
 
@@ -55,7 +56,9 @@ struct Region {
   std::vector<Phase> phases;
   Flattening flattening = Flattening::rows;
   bool adds = false;
-  bool reads = false;  ///< some phase has taps
+  bool reads = false;                 ///< some phase has taps
+  std::int64_t sources_per_item = 0;  ///< source channels whose tiles are packed together
+  std::int64_t images_per_item = 1;
   std::int64_t channel_shares = 1;
   std::int64_t items = 0;
 };
@@ -100,7 +103,9 @@ class CorrelationSchedule {
   /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
   bool uses_weights_once = false;
   std::int64_t packed_size = 0;  ///< elements of the largest packed tile
-  std::int64_t sums_pitch = 0;   ///< elements of the longest flat row, in whole vectors
+  std::int64_t sums_pitch = 0;   ///< positions whose sums lie side by side, in whole vectors
+  std::int64_t sums_size = 0;    ///< elements of all sums that wait to be stored
+  std::int64_t total_depth = 0;  ///< of the phases of one region, at most
 
   std::int64_t block_count() const { return static_cast<std::int64_t>(blocks.size()); }
   std::int64_t group_blocks() const { return ceil_divide(groups_, groups_per_item); }
@@ -123,8 +128,12 @@ class CorrelationSchedule {
   void add_region(const std::array<const AxisPhases*, 3>& phases, bool adds);
   void add_phase(Region& region, const Runs& runs);
   std::int64_t weights_of(const Runs& runs, std::int64_t depth);
-  std::int64_t packed_elements(const Tile& tile) const;
+  std::int64_t packed_elements(const Region& region) const;
+  std::int64_t sums_elements(const Region& region) const;
+  std::int64_t positions(const Region& region) const;
   void choose_tile(Region& region) const;
+  bool fit_cache(Region& region) const;
+  void share_out(Region& region) const;
   Flattening choose_flattening(const Tile& tile, LanesAlong lanes) const;
   double flat_cost(const FlatRuns& runs, LanesAlong lanes) const;
 

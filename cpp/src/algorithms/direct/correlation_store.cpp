@@ -9,11 +9,48 @@ std::int64_t Destination<T>::slice_offset(const PositionBox& box, std::int64_t d
          box.runs[2]->destination(box.first[2]) * view_.stride(4);
 }
 
+template <class T>
+std::optional<BoxSums<T>> Destination<T>::planes_in_place(const PositionBox& box,
+                                                          std::int64_t first,
+                                                          bool accumulate) const {
+  const std::int64_t step_w = box.runs[2]->destination_step * view_.stride(4);
+  if (accumulate || view_.type() != stored_type<T>() || view_.parts() != 1 || step_w != 1) {
+    return std::nullopt;
+  }
+  const std::int64_t offset = slice_offset(box, 0) + view_.channel_offset(first);
+  return BoxSums<T>{reinterpret_cast<T*>(view_.at(offset)),
+                    box.runs[1]->destination_step * view_.stride(3),
+                    box.runs[0]->destination_step * view_.stride(2), view_.stride(1)};
+}
+
+template <class T>
+std::optional<BoxSums<T>> Destination<T>::positions_in_place(const PositionBox& box,
+                                                             std::int64_t first,
+                                                             bool accumulate) const {
+  const std::int64_t step_w = box.runs[2]->destination_step * view_.stride(4);
+  const std::int64_t step_h = box.runs[1]->destination_step * view_.stride(3);
+  const std::int64_t step_d = box.runs[0]->destination_step * view_.stride(2);
+  if (accumulate || view_.type() != stored_type<T>() || view_.parts() != 1 ||
+      view_.stride(1) != 1 || step_w == 0 || step_h % step_w != 0 || step_d % step_w != 0) {
+    return std::nullopt;
+  }
+  return BoxSums<T>{reinterpret_cast<T*>(view_.at(slice_offset(box, 0) + first)), step_h / step_w,
+                    step_d / step_w, step_w};
+}
+
+/// Whether sums formed in place are the result already.
+template <class T>
+bool Destination<T>::completes(const T* sums, std::int64_t offset) const {
+  return bias_ == nullptr && activation_ == Activation::none &&
+         reinterpret_cast<const std::byte*>(sums) == view_.at(offset);
+}
+
 /// Channels-last memory takes a row of positions of all channels as one block, other memory all
 /// rows of a slice of one channel.
 template <class T>
 void Destination<T>::store_planes(const PositionBox& box, std::int64_t first, std::int64_t channels,
                                   const BoxSums<T>& sums, bool accumulate) const {
+  if (completes(sums.data, slice_offset(box, 0) + view_.channel_offset(first))) return;
   const std::int64_t step_h = box.runs[1]->destination_step * view_.stride(3);
   const std::int64_t step_w = box.runs[2]->destination_step * view_.stride(4);
   const std::int64_t width = box.size[2];
@@ -47,6 +84,7 @@ template <class T>
 void Destination<T>::store_positions(const PositionBox& box, std::int64_t first,
                                      std::int64_t channels, const BoxSums<T>& sums, bool accumulate,
                                      T* scratch) const {
+  if (completes(sums.data, slice_offset(box, 0) + first)) return;
   const std::int64_t step_h = box.runs[1]->destination_step * view_.stride(3);
   const std::int64_t step_w = box.runs[2]->destination_step * view_.stride(4);
   const Extent& size = box.size;

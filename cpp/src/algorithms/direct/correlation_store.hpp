@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "algorithms/direct/tile.hpp"
 
 namespace fastconv::direct {
@@ -31,6 +33,13 @@ class Destination {
               Activation activation)
       : view_(view), kernels_(kernels), bias_(bias), activation_(activation) {}
 
+  /// The memory of planes or positions themselves, if the sums of the box may be formed there: then
+  /// storing them only completes them.
+  std::optional<BoxSums<T>> planes_in_place(const PositionBox& box, std::int64_t first,
+                                            bool accumulate) const;
+  std::optional<BoxSums<T>> positions_in_place(const PositionBox& box, std::int64_t first,
+                                               bool accumulate) const;
+
   /// Destination channels [first, first + channels), each a plane of positions.
   void store_planes(const PositionBox& box, std::int64_t first, std::int64_t channels,
                     const BoxSums<T>& sums, bool accumulate) const;
@@ -41,6 +50,7 @@ class Destination {
                        const BoxSums<T>& sums, bool accumulate, T* scratch) const;
 
  private:
+  bool completes(const T* sums, std::int64_t offset) const;
   std::int64_t slice_offset(const PositionBox& box, std::int64_t d) const;
   void store_block(std::int64_t offset, std::int64_t to_pitch, std::int64_t to_stride, T* sums,
                    std::int64_t sums_pitch, BlockShape shape, const Epilogue<T>& epilogue) const;

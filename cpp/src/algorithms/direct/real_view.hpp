@@ -8,6 +8,14 @@
 
 namespace fastconv::direct {
 
+/// The type that T itself is stored as.
+template <class T>
+constexpr DataType stored_type() {
+  constexpr bool floating = T(0.5) != T(0);
+  if constexpr (sizeof(T) == 4) return floating ? DataType::float32 : DataType::int32;
+  return floating ? DataType::float64 : DataType::int64;
+}
+
 /// A tensor as real numbers: a complex one has twice the channels, real and imaginary parts
 /// alternating, and every stride counts parts.
 class RealView {

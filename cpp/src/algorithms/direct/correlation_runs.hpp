@@ -1,0 +1,87 @@
+#pragma once
+
+#include <algorithm>
+
+#include "algorithms/direct/correlation_schedule.hpp"
+#include "runtime/aligned_buffer.hpp"
+
+/// A flat run of positions of one block: the loops around the microkernels.
+namespace fastconv::direct {
+
+/// Steps [first, end) of the reduction, with the weights of a block for them.
+template <class T>
+struct DepthRange {
+  std::int64_t first;
+  std::int64_t end;
+  const T* weights;
+};
+
+/// Sums of one register tile, in pieces of the depth.
+template <class T, class Kernel>
+void run_kernel(const Kernel& kernel, const CorrelationSource<T>& source,
+                const DepthRange<T>& depth, std::int64_t rows, T* sums, std::int64_t pitch) {
+  std::int64_t first = depth.first;
+  do {
+    const std::int64_t piece = std::min(kDepthChunk, depth.end - first);
+    kernel.run(depth.weights + (first - depth.first) * rows,
+               {source.data, source.offsets + first, source.pixel_step}, piece, sums, pitch,
+               first > 0);
+    first += piece;
+  } while (first < depth.end);
+}
+
+/// sums[row * pitch + position] with vectors along the positions. Where `exact`, nothing is written
+/// beyond the last position.
+template <class T>
+void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& source,
+                          const DepthRange<T>& depth, std::int64_t length, std::int64_t lanes,
+                          bool exact, T* sums, std::int64_t pitch) {
+  const int widest = block.kernels[kMaxCorrelationVectors]->vectors;
+  std::int64_t left = exact ? length / lanes : ceil_divide(length, lanes);
+  std::int64_t at = 0;
+  while (left > 0) {
+    // Two halves keep more accumulators busy than a full tile and a sliver.
+    const std::int64_t wanted = left > widest && left < 2 * widest ? (left + 1) / 2 : left;
+    const auto slot =
+        static_cast<std::size_t>(std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
+    const CorrelationKernel<T>& kernel = *block.kernels[slot];
+    run_kernel(kernel, {source.data + at, source.offsets, 1}, depth, block.rows, sums + at, pitch);
+    at += kernel.vectors * lanes;
+    left -= kernel.vectors;
+  }
+  if (at >= length) return;
+  alignas(kAlignment) T last[kMaxTileElements];
+  run_kernel(*block.kernels[1], {source.data + at, source.offsets, 1}, depth, block.rows, last,
+             lanes);
+  for (int row = 0; row < block.rows; ++row) {
+    std::copy_n(last + row * lanes, length - at, sums + row * pitch + at);
+  }
+}
+
+/// Equal tiles keep more accumulators busy than full ones and a sliver.
+template <class T>
+const ChannelCorrelationKernel<T>& next_kernel(const Block<T>& block, std::int64_t left) {
+  const std::int64_t most = block.channel_kernels[kMaxCorrelationPixels]->pixels;
+  const std::int64_t tiles = ceil_divide(left, most);
+  const std::int64_t wanted = ceil_divide(left, tiles);
+  const auto* kernel = block.channel_kernels[static_cast<std::size_t>(wanted)];
+  if (kernel->pixels == wanted) return *kernel;
+  return *block.channel_kernels[static_cast<std::size_t>(ceil_divide(left, tiles + 1))];
+}
+
+/// sums[position * pitch + row] with vectors along the rows of the block; added to what earlier
+/// steps of the reduction left there.
+template <class T>
+void compute_along_channels(const Block<T>& block, const CorrelationSource<T>& source,
+                            const DepthRange<T>& depth, std::int64_t length, T* sums,
+                            std::int64_t pitch) {
+  std::int64_t at = 0;
+  while (at < length) {
+    const ChannelCorrelationKernel<T>& kernel = next_kernel(block, length - at);
+    run_kernel(kernel, {source.data + at * source.pixel_step, source.offsets, source.pixel_step},
+               depth, block.rows, sums + at * pitch, pitch);
+    at += kernel.pixels;
+  }
+}
+
+}  // namespace fastconv::direct

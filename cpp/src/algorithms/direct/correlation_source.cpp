@@ -1,0 +1,101 @@
+#include "algorithms/direct/correlation_source.hpp"
+
+#include <algorithm>
+
+namespace fastconv::direct {
+namespace {
+
+/// Whether everything that the phases read lies inside the source.
+bool inside(const AxisPhases& phases, std::int64_t size) {
+  const std::int64_t residue = *std::ranges::max_element(phases.residues);
+  const std::int64_t last = phases.count - 1 + phases.reach;
+  return phases.source_first >= 0 &&
+         phases.source_first + residue + last * phases.source_step < size;
+}
+
+}  // namespace
+
+template <class T>
+SourceInPlace<T>::SourceInPlace(const Region& region, const Extent& sizes, const RealView& source,
+                                std::int64_t images, std::int64_t channels, LanesAlong lanes_along,
+                                std::int64_t* offsets)
+    : region_(region), source_(source), lanes_along_(lanes_along), offsets_(offsets) {
+  const auto& phases = region.tile.phases;
+  bool all_inside = region.reads && source.parts() == 1 && stored_type<T>() == source.type();
+  for (std::size_t a = 0; a < 3; ++a) {
+    steps_[a] = phases[a]->source_step * source.stride(a + 2);
+    all_inside = all_inside && inside(*phases[a], sizes[a]) && source.stride(a + 2) >= 0;
+    end_ += (sizes[a] - 1) * source.stride(a + 2);
+  }
+  end_ += (images - 1) * source.stride(0) + (channels - 1) * source.stride(1) + 1;
+  possible_ = all_inside && source.stride(0) >= 0 && source.stride(1) >= 0 &&
+              (lanes_along == LanesAlong::channels || steps_[2] == 1);
+  if (!possible_) return;
+  for (const Phase& phase : region.phases) {
+    std::int64_t* to = offsets + phase.first_offset;
+    const std::int64_t taps = tap_count(phase.runs);
+    for (std::int64_t r = 0; r < phase.depth(); ++r) {
+      std::int64_t tap = r % taps;
+      std::int64_t offset = r / taps * source.stride(1);
+      for (const std::size_t a : {std::size_t{2}, std::size_t{1}, std::size_t{0}}) {
+        const auto& axis_taps = phase.runs[a]->taps;
+        const Tap& axis_tap = axis_taps[static_cast<std::size_t>(tap % std::ssize(axis_taps))];
+        tap /= std::ssize(axis_taps);
+        offset +=
+            phases[a]->residues[static_cast<std::size_t>(axis_tap.plane)] * source.stride(a + 2) +
+            axis_tap.shift * steps_[a];
+      }
+      to[r] = offset;
+    }
+  }
+}
+
+template <class T>
+std::int64_t SourceInPlace<T>::offset(const Extent& origin, std::int64_t n,
+                                      std::int64_t channel) const {
+  std::int64_t result = n * source_.stride(0) + channel * source_.stride(1);
+  for (std::size_t a = 0; a < 3; ++a) {
+    result += region_.tile.phases[a]->source_first * source_.stride(a + 2) + origin[a] * steps_[a];
+  }
+  return result;
+}
+
+template <class T>
+bool SourceInPlace<T>::possible(const Extent& origin, std::int64_t n, std::int64_t images,
+                                std::int64_t first_channel, std::int64_t channels,
+                                std::int64_t lanes) const {
+  if (!possible_ || lanes_along_ == LanesAlong::channels) return possible_;
+  std::int64_t last = offset(origin, n + images - 1, first_channel + channels - 1);
+  const Extent size = region_.tile.size_at(origin);
+  for (std::size_t a = 0; a < 3; ++a) {
+    const AxisPhases& phases = *region_.tile.phases[a];
+    last += (size[a] - 1 + phases.reach) * steps_[a] +
+            *std::ranges::max_element(phases.residues) * source_.stride(a + 2);
+  }
+  return last + lanes <= end_;
+}
+
+template <class T>
+SourceTile<T> SourceInPlace<T>::tile(const Extent& origin, std::int64_t n,
+                                     std::int64_t first_channel, const Phase& phase) const {
+  const Extent size = region_.tile.size_at(origin, phase.runs);
+  // A source without gaps is one row.
+  const bool rows_join = steps_[1] == size[2] * steps_[2] || size[1] == 1;
+  const bool slices_join =
+      rows_join && (steps_[0] == size[1] * size[2] * steps_[2] || size[0] == 1);
+  const auto* data = reinterpret_cast<const T*>(source_.at(offset(origin, n, first_channel)));
+  return {{data, offsets_ + phase.first_offset, steps_[2]},
+          steps_[1],
+          steps_[0],
+          source_.stride(0),
+          std::min(region_.flattening, slices_join ? Flattening::tile
+                                       : rows_join ? Flattening::slices
+                                                   : Flattening::rows)};
+}
+
+template class SourceInPlace<float>;
+template class SourceInPlace<double>;
+template class SourceInPlace<std::int32_t>;
+template class SourceInPlace<std::int64_t>;
+
+}  // namespace fastconv::direct

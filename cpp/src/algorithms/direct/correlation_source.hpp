@@ -1,0 +1,49 @@
+#pragma once
+
+#include "algorithms/direct/correlation_schedule.hpp"
+
+namespace fastconv::direct {
+
+/// The source as the microkernels read it, at the first position of a tile: a packed tile, or the
+/// array itself.
+template <class T>
+struct SourceTile {
+  CorrelationSource<T> pixels;
+  std::int64_t row_pitch;
+  std::int64_t slice_pitch;
+  std::int64_t image_pitch;
+  Flattening flattening;
+};
+
+/// A source array that needs no packing: nothing is padded or converted, and the kernels' steps
+/// from pixel to pixel suit its strides.
+template <class T>
+class SourceInPlace {
+ public:
+  /// `offsets` is scratch memory for the depth of all phases of the region.
+  SourceInPlace(const Region& region, const Extent& sizes, const RealView& source,
+                std::int64_t images, std::int64_t channels, LanesAlong lanes_along,
+                std::int64_t* offsets);
+
+  /// Whether the region's source can be read in place at all.
+  bool possible() const { return possible_; }
+  /// Whether the tile can: whole vectors of its last pixels must not reach beyond the array.
+  bool possible(const Extent& origin, std::int64_t n, std::int64_t images,
+                std::int64_t first_channel, std::int64_t channels, std::int64_t lanes) const;
+
+  SourceTile<T> tile(const Extent& origin, std::int64_t n, std::int64_t first_channel,
+                     const Phase& phase) const;
+
+ private:
+  std::int64_t offset(const Extent& origin, std::int64_t n, std::int64_t channel) const;
+
+  const Region& region_;
+  RealView source_;
+  LanesAlong lanes_along_;
+  std::int64_t* offsets_;
+  Extent steps_;  ///< elements from position to position along each axis
+  std::int64_t end_ = 0;
+  bool possible_ = false;
+};
+
+}  // namespace fastconv::direct
