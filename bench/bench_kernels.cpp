@@ -5,7 +5,8 @@
 ///     FASTCONV_FORCE_ISA=avx2 build/bench/bench/bench_kernels
 ///     --benchmark_filter='_block/.*float16'
 ///
-/// Names: correlation, outer_product and dot_product / compute type / tile, as rows x vectors;
+/// Names: correlation, channel_correlation, outer_product and dot_product / compute type / tile, as
+/// rows (pixels) x vectors;
 /// load_row, load_block and store_block / compute type / storage type / variant. Compare the
 /// GFLOP/s (GOP/s of integers) with bench_machine_limits. GB/s count what is read and what is
 /// written.
@@ -65,21 +66,21 @@ std::string tile_name(int rows, int vectors) {
   return std::to_string(rows) + "x" + std::to_string(vectors);
 }
 
-/// The source is read vector by vector on vector boundaries, the best case.
+/// `rows` x `width` sums. The source is read vector by vector on vector boundaries, the best case.
 template <class T>
-void measure_correlation(benchmark::State& state, const CorrelationKernel<T>& kernel, int lanes) {
-  const std::int64_t width = kernel.vectors * lanes;
+void measure_correlation(benchmark::State& state, CorrelationFunction<T> run,
+                         std::int64_t packed_channels, std::int64_t rows, std::int64_t width) {
   constexpr std::int64_t kSourceElements = kSourceBytes / sizeof(T);
-  const Ones<T> weights(kDepth * kernel.rows);
+  const Ones<T> weights(kDepth * packed_channels);
   const Ones<T> source(kSourceElements + width);
-  const Ones<T> out(kernel.rows * width);
+  const Ones<T> out(rows * width);
   std::vector<std::int64_t> offsets(kDepth);
-  for (std::int64_t r = 0; r < kDepth; ++r) offsets[r] = r * lanes % kSourceElements;
+  for (std::int64_t r = 0; r < kDepth; ++r) offsets[r] = r * 16 % kSourceElements;
   for (auto _ : state) {
-    kernel.run(weights.data(), source.data(), offsets.data(), kDepth, out.data(), width);
+    run(weights.data(), {source.data(), offsets.data(), 1}, kDepth, out.data(), width, false);
     benchmark::ClobberMemory();
   }
-  count_multiply_adds<T>(state, kDepth * kernel.rows * width);
+  count_multiply_adds<T>(state, kDepth * rows * width);
 }
 
 /// Pixel rows of which every (channel, tap) pair has its own.
@@ -106,9 +107,20 @@ void register_tiles(const TypedKernels<T>& kernels) {
   const int lanes = kernels.lanes;
   for (const CorrelationKernel<T>& kernel : kernels.correlation) {
     const std::string tile = tile_name(kernel.rows, kernel.vectors);
-    benchmark::RegisterBenchmark(
-        ("correlation/" + type_name<T>() + "/" + tile).c_str(),
-        [kernel, lanes](benchmark::State& state) { measure_correlation(state, kernel, lanes); });
+    benchmark::RegisterBenchmark(("correlation/" + type_name<T>() + "/" + tile).c_str(),
+                                 [kernel, lanes](benchmark::State& state) {
+                                   measure_correlation<T>(state, kernel.run, kernel.rows,
+                                                          kernel.rows, kernel.vectors * lanes);
+                                 });
+  }
+  for (const ChannelCorrelationKernel<T>& kernel : kernels.channel_correlation) {
+    const std::string tile = tile_name(kernel.pixels, kernel.vectors);
+    benchmark::RegisterBenchmark(("channel_correlation/" + type_name<T>() + "/" + tile).c_str(),
+                                 [kernel, lanes](benchmark::State& state) {
+                                   const std::int64_t channels = kernel.vectors * lanes;
+                                   measure_correlation<T>(state, kernel.run, channels,
+                                                          kernel.pixels, channels);
+                                 });
   }
   for (const OuterProductKernel<T>& kernel : kernels.outer_product) {
     const std::string tile = tile_name(kernel.rows, kernel.vectors);

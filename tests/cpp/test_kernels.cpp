@@ -49,6 +49,16 @@ TYPED_TEST(Kernels, TableHoldsWhatPlansRelyOn) {
   EXPECT_EQ(rows, rows_with_one_vector);
   for (int halved = *rows.rbegin(); halved > 1; halved /= 2) EXPECT_TRUE(rows.contains(halved / 2));
 
+  std::set<int> channel_vectors;
+  std::set<int> channel_vectors_with_one_pixel;
+  for (const auto& kernel : kernels.channel_correlation) {
+    EXPECT_LE(kernel.pixels, kMaxCorrelationPixels);
+    channel_vectors.insert(kernel.vectors);
+    if (kernel.pixels == 1) channel_vectors_with_one_pixel.insert(kernel.vectors);
+  }
+  EXPECT_EQ(channel_vectors, (std::set<int>{1, 2}));
+  EXPECT_EQ(channel_vectors, channel_vectors_with_one_pixel);
+
   std::set<int> vectors;
   std::set<int> vectors_with_one_row;
   for (const auto& kernel : kernels.outer_product) {
@@ -66,36 +76,116 @@ TYPED_TEST(Kernels, TableHoldsWhatPlansRelyOn) {
   EXPECT_EQ((kernels.dot_product.end() - 1)->rows, 1);
 }
 
+/// out[m][lane] of a correlation kernel: `rows` sums m of `width` lanes.
+struct CorrelationCase {
+  std::int64_t rows;
+  std::int64_t width;
+  std::int64_t packed_channels;  ///< weights of one step
+  std::int64_t last_pixel;       ///< of one step, from its offset
+};
+
+/// multiplied(weights of the step, pixels of the step, m, lane, sum) is the plain sum's next value.
+template <class T, class Multiplied>
+void expect_plain_sum(CorrelationFunction<T> run, const CorrelationCase& tile,
+                      const std::vector<std::int64_t>& offset_values, std::int64_t pixel_step,
+                      bool adds, Side side, std::mt19937_64& random, Multiplied multiplied) {
+  const auto depth = static_cast<std::int64_t>(offset_values.size());
+  const std::int64_t pitch = tile.width + 3;
+  const std::int64_t largest = depth == 0 ? 0 : std::ranges::max(offset_values);
+  GuardedArray<T> weights(depth * tile.packed_channels, side);
+  GuardedArray<T> source(depth == 0 ? 0 : largest + tile.last_pixel + 1, side);
+  GuardedArray<std::int64_t> offsets(depth, side);
+  GuardedArray<T> out((tile.rows - 1) * pitch + tile.width, side);
+  fill_random(weights, random);
+  fill_random(source, random);
+  fill_random(out, random);
+  std::ranges::copy(offset_values, offsets.begin());
+  std::vector<T> expected(out.begin(), out.end());
+  for (std::int64_t m = 0; m < tile.rows; ++m) {
+    for (std::int64_t lane = 0; lane < tile.width; ++lane) {
+      T sum = 0;
+      for (std::int64_t r = 0; r < depth; ++r) {
+        sum = multiplied(weights.data() + r * tile.packed_channels, source.data() + offsets[r], m,
+                         lane, sum);
+      }
+      T& element = expected[static_cast<std::size_t>(m * pitch + lane)];
+      element = adds ? multiply_add(T(1), sum, element) : sum;
+    }
+  }
+  run(weights.data(), {source.data(), offsets.data(), pixel_step}, depth, out.data(), pitch, adds);
+  ASSERT_TRUE(std::ranges::equal(out, expected));
+}
+
+constexpr std::int64_t kDepths[] = {0, 1, 2, 3, 7, 8, 33, 200};
+
 TYPED_TEST(Kernels, CorrelationIsThePlainSum) {
   using T = TypeParam;
-  constexpr std::int64_t kLargestOffset = 37;
   for (const CorrelationKernel<T>& kernel : this->kernels_.correlation) {
     const std::int64_t width = std::int64_t{kernel.vectors} * this->kernels_.lanes;
-    for (const std::int64_t depth : {0, 1, 2, 3, 7, 8, 33, 200}) {
+    for (const std::int64_t depth : kDepths) {
       for (const Side side : kSides) {
+        const bool adds = depth % 2 == 1;
         SCOPED_TRACE(::testing::Message()
                      << kernel.rows << " rows, " << kernel.vectors << " vectors, depth " << depth);
-        const std::int64_t pitch = width + 3;
-        GuardedArray<T> weights(depth * kernel.rows, side);
-        GuardedArray<T> source(depth == 0 ? 0 : kLargestOffset + width, side);
-        GuardedArray<std::int64_t> offsets(depth, side);
-        GuardedArray<T> out((kernel.rows - 1) * pitch + width, side);
-        fill_random(weights, this->random_);
-        fill_random(source, this->random_);
-        std::ranges::copy(this->random_offsets(depth, kLargestOffset), offsets.begin());
-        fill_random(out, this->random_);
-        std::vector<T> expected(out.begin(), out.end());
-        for (std::int64_t m = 0; m < kernel.rows; ++m) {
-          for (std::int64_t pixel = 0; pixel < width; ++pixel) {
-            T sum = 0;
-            for (std::int64_t r = 0; r < depth; ++r) {
-              sum = multiply_add(weights[r * kernel.rows + m], source[offsets[r] + pixel], sum);
-            }
-            expected[static_cast<std::size_t>(m * pitch + pixel)] = sum;
-          }
+        expect_plain_sum<T>(kernel.run, {kernel.rows, width, kernel.rows, width - 1},
+                            this->random_offsets(depth, 37), 1, adds, side, this->random_,
+                            [](const T* weights, const T* pixels, std::int64_t m, std::int64_t lane,
+                               T sum) { return multiply_add(weights[m], pixels[lane], sum); });
+      }
+    }
+  }
+}
+
+TYPED_TEST(Kernels, ChannelCorrelationIsThePlainSum) {
+  using T = TypeParam;
+  for (const ChannelCorrelationKernel<T>& kernel : this->kernels_.channel_correlation) {
+    const std::int64_t channels = std::int64_t{kernel.vectors} * this->kernels_.lanes;
+    for (const std::int64_t depth : kDepths) {
+      for (const std::int64_t step : {1, 5}) {
+        for (const Side side : kSides) {
+          const bool adds = (depth + step) % 2 == 1;
+          SCOPED_TRACE(::testing::Message() << kernel.pixels << " pixels, " << kernel.vectors
+                                            << " vectors, depth " << depth << ", step " << step);
+          expect_plain_sum<T>(
+              kernel.run, {kernel.pixels, channels, channels, (kernel.pixels - 1) * step},
+              this->random_offsets(depth, 37), step, adds, side, this->random_,
+              [&](const T* weights, const T* pixels, std::int64_t m, std::int64_t lane, T sum) {
+                return multiply_add(weights[lane], pixels[m * step], sum);
+              });
         }
-        kernel.run(weights.data(), source.data(), offsets.data(), depth, out.data(), pitch);
-        ASSERT_TRUE(std::ranges::equal(out, expected));
+      }
+    }
+  }
+}
+
+TYPED_TEST(Kernels, TransposeMovesEveryElement) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  std::set<std::int64_t> sizes{0, 1, 2, 5, lanes - 1, lanes, lanes + 1, 2 * lanes, 2 * lanes + 3};
+  for (const std::int64_t rows : sizes) {
+    for (const std::int64_t count : sizes) {
+      for (const std::int64_t gap : {0, 3}) {
+        for (const bool backwards : {false, true}) {
+          SCOPED_TRACE(::testing::Message() << rows << " x " << count << ", gap " << gap
+                                            << (backwards ? ", backwards" : ""));
+          const Side side = backwards ? Side::start : Side::end;
+          const std::int64_t pitch = count + gap;
+          const bool empty = rows == 0 || count == 0;
+          GuardedArray<T> from(empty ? 0 : (rows - 1) * pitch + count, side);
+          GuardedArray<T> to(empty ? 0 : (count - 1) * (rows + gap) + rows, side);
+          fill_random(from, this->random_);
+          fill_random(to, this->random_);
+          const T* first = from.data() + (backwards && !empty ? (rows - 1) * pitch : 0);
+          const std::int64_t from_pitch = backwards ? -pitch : pitch;
+          std::vector<T> expected(to.begin(), to.end());
+          for (std::int64_t r = 0; r < rows; ++r) {
+            for (std::int64_t i = 0; i < count; ++i) {
+              expected[static_cast<std::size_t>(i * (rows + gap) + r)] = first[r * from_pitch + i];
+            }
+          }
+          this->kernels_.transpose(to.data(), rows + gap, first, from_pitch, {rows, count});
+          ASSERT_TRUE(std::ranges::equal(to, expected));
+        }
       }
     }
   }

@@ -100,6 +100,23 @@ TEST_P(TileGeometry, OfTheCorrelationKernels) {
   });
 }
 
+TEST_P(TileGeometry, OfTheChannelCorrelationKernels) {
+  with_kernels([&](const auto& kernels) {
+    std::set<std::pair<std::int64_t, std::int64_t>> sizes;
+    for (const auto& kernel : kernels.channel_correlation) {
+      for (const std::int64_t channels : around(std::int64_t{kernel.vectors} * kernels.lanes)) {
+        for (const std::int64_t width : around(kernel.pixels)) sizes.emplace(channels, width);
+      }
+    }
+    ASSERT_FALSE(sizes.empty());
+    for (const auto& [channels, width] : sizes) {
+      check(row_problem(2, channels, width, 2), Pass::forward);
+      check(row_problem(2, channels, width, 1), Pass::forward);
+      check(row_problem(channels, 2, width, 2), Pass::backward_input);
+    }
+  });
+}
+
 TEST_P(TileGeometry, OfTheOuterProductKernels) {
   with_kernels([&](const auto& kernels) {
     std::set<std::pair<std::int64_t, std::int64_t>> sizes;

@@ -138,6 +138,10 @@ class Rows : public ::testing::Test {
                                            kExact[next++ % 3], accumulate});
               if (HasFatalFailure()) return;
             }
+            const std::vector<T> bias = random_bias(count);
+            check_stored_block<Storage>(type, target,
+                                        {bias.data(), 0, kExact[next++ % 3], accumulate, 1});
+            if (HasFatalFailure()) return;
           }
         }
       }
@@ -167,7 +171,8 @@ class Rows : public ::testing::Test {
       Storage& element = expected[target.at(r, i)];
       T value = sums.data()[source.at(r, i)];
       if (epilogue.bias != nullptr) {
-        value = multiply_add(T(1), value, epilogue.bias[r * epilogue.bias_step]);
+        value = multiply_add(
+            T(1), value, epilogue.bias[r * epilogue.bias_step + i * epilogue.bias_element_step]);
       }
       if (epilogue.accumulate) value = multiply_add(T(1), value, widened<T>(element));
       if (epilogue.activation != Activation::none) value = std::max(value, T(0));

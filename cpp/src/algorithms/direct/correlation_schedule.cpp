@@ -75,6 +75,7 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
     : threads(worthwhile_threads(problem, thread_count)),
       parts(problem.is_complex() ? 2 : 1),
       kernels_(active_kernels().typed<T>()),
+      channels_last_(problem.channels_last),
       images_(problem.n),
       groups_(problem.g) {
   const bool forward = problem.pass == Pass::forward;
@@ -82,7 +83,7 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
   destination_channels = (forward ? problem.k : problem.c) / problem.g * parts;
   if (problem.n == 0 || destination_channels == 0) return;
   make_phases(problem);
-  choose_lanes(problem.channels_last);
+  choose_lanes();
   choose_blocks();
   choose_groups_per_item();
   make_regions();
@@ -98,9 +99,9 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
 /// Multiply-adds of vectors in one step of the reduction, garbage and partly filled vectors
 /// included, plus what it costs to transpose the sums where they lie the other way than memory.
 template <class T>
-void CorrelationSchedule<T>::choose_lanes(bool channels_last) {
+void CorrelationSchedule<T>::choose_lanes() {
   // Elements that are transposed in the time of one multiply-add of vectors.
-  constexpr double kTransposedElements = 2.5;
+  constexpr double kTransposedElements = 1.25;
   if (parts != 1 || 2 * destination_channels < kernels_.lanes) return;
   double depth = static_cast<double>(source_channels);
   double elements = static_cast<double>(destination_channels);
@@ -110,8 +111,8 @@ void CorrelationSchedule<T>::choose_lanes(bool channels_last) {
   }
   if (depth == 0.0) return;
   const double transposing = elements / kTransposedElements / depth;
-  const double along_pixels = steps_along_pixels() + (channels_last ? transposing : 0.0);
-  const double along_channels = steps_along_channels() + (channels_last ? 0.0 : transposing);
+  const double along_pixels = steps_along_pixels() + (channels_last_ ? transposing : 0.0);
+  const double along_channels = steps_along_channels() + (channels_last_ ? 0.0 : transposing);
   if (along_channels < along_pixels) lanes_along = LanesAlong::channels;
 }
 
@@ -119,7 +120,7 @@ template <class T>
 double CorrelationSchedule<T>::steps_along_pixels() const {
   const Tile tile({&phases_[0].front(), &phases_[1].front(), &phases_[2].front()});
   const Flattening flattening = choose_flattening(tile, LanesAlong::pixels);
-  return flat_cost(flat_runs(tile.size, tile.pitch, flattening), LanesAlong::pixels) *
+  return flat_cost(tile, flattening, LanesAlong::pixels) *
          static_cast<double>(destination_channels);
 }
 
@@ -127,7 +128,7 @@ template <class T>
 double CorrelationSchedule<T>::steps_along_channels() const {
   const Tile tile({&phases_[0].front(), &phases_[1].front(), &phases_[2].front()});
   const Flattening flattening = choose_flattening(tile, LanesAlong::channels);
-  return flat_cost(flat_runs(tile.size, tile.pitch, flattening), LanesAlong::channels) *
+  return flat_cost(tile, flattening, LanesAlong::channels) *
          static_cast<double>(ceil_divide(destination_channels, kernels_.lanes));
 }
 
@@ -357,18 +358,29 @@ void CorrelationSchedule<T>::share_out(Region& region) const {
   region.items = shared * region.channel_shares;
 }
 
-/// Multiply-adds of vectors for one channel (along the pixels) or one vector of channels.
+/// Multiply-adds of vectors for one channel (along the pixels) or one vector of channels. Sums with
+/// garbage between them cannot be formed where they belong, which matters where the depth is small.
 template <class T>
-double CorrelationSchedule<T>::flat_cost(const FlatRuns& runs, LanesAlong lanes) const {
+double CorrelationSchedule<T>::flat_cost(const Tile& tile, Flattening flattening,
+                                         LanesAlong lanes) const {
+  constexpr double kMovedVector = 8.0;
+  // Starting a kernel, in multiply-adds of all of its accumulators' vectors.
+  constexpr double kStart = 40.0;
+  const FlatRuns runs = flat_runs(tile.size, tile.pitch, flattening);
+  const double count = static_cast<double>(runs.count);
+  const double depth = static_cast<double>(source_channels * region_taps(tile));
   if (lanes == LanesAlong::pixels) {
-    // Half a vector stands for the cost of starting a flat run.
-    return static_cast<double>(runs.count) *
-           (0.5 + static_cast<double>(ceil_divide(runs.length, kernels_.lanes)));
+    const double vectors = static_cast<double>(ceil_divide(runs.length, kernels_.lanes));
+    const bool garbage = runs.count * runs.length != product(tile.size);
+    const double moved = garbage && !channels_last_ && depth > 0.0 ? kMovedVector / depth : 0.0;
+    const double starts = depth > 0.0 ? kStart / static_cast<double>(max_rows()) / depth : 0.0;
+    return count * (starts * (1.0 + vectors / 3.0) + vectors * (1.0 + moved));
   }
   // Fewer pixels than four leave the multipliers waiting for each other.
   constexpr std::int64_t kFewestPixels = 4;
-  return static_cast<double>(runs.count) *
-         (0.25 + static_cast<double>(std::max(kFewestPixels, runs.length)));
+  const double pixels = static_cast<double>(std::max(kFewestPixels, runs.length));
+  const double starts = depth > 0.0 ? kStart / kChannelVectors / depth : 0.0;
+  return count * (starts * (1.0 + pixels / kMaxCorrelationPixels) + pixels);
 }
 
 template <class T>
@@ -376,7 +388,7 @@ Flattening CorrelationSchedule<T>::choose_flattening(const Tile& tile, LanesAlon
   Flattening best = Flattening::rows;
   double least = 0.0;
   for (const Flattening flattening : {Flattening::rows, Flattening::slices, Flattening::tile}) {
-    const double cost = flat_cost(flat_runs(tile.size, tile.pitch, flattening), lanes);
+    const double cost = flat_cost(tile, flattening, lanes);
     if (flattening == Flattening::rows || cost < least) {
       least = cost;
       best = flattening;

@@ -117,7 +117,7 @@ class CorrelationSchedule {
   std::int64_t sources_per_piece(std::int64_t depth) const;
 
  private:
-  void choose_lanes(bool channels_last);
+  void choose_lanes();
   double steps_along_pixels() const;
   double steps_along_channels() const;
   void choose_blocks();
@@ -135,9 +135,10 @@ class CorrelationSchedule {
   bool fit_cache(Region& region) const;
   void share_out(Region& region) const;
   Flattening choose_flattening(const Tile& tile, LanesAlong lanes) const;
-  double flat_cost(const FlatRuns& runs, LanesAlong lanes) const;
+  double flat_cost(const Tile& tile, Flattening flattening, LanesAlong lanes) const;
 
   const TypedKernels<T>& kernels_;
+  bool channels_last_;
   std::int64_t images_;
   std::int64_t groups_;
   std::array<std::vector<AxisPhases>, 3> phases_;
