@@ -75,14 +75,23 @@ void load_row(T* to, std::int64_t to_stride, const void* from, std::int64_t from
   }
 }
 
+template <class A, class B>
+inline constexpr bool kSameType = false;
+template <class A>
+inline constexpr bool kSameType<A, A> = true;
+
 /// Transposing reads whole cache lines before it leaves them: kTransposeWidth pixels of all
-/// channels at a time.
+/// channels at a time; without conversion it takes place in registers.
 template <class T, class Storage>
 void load_block(T* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
                 std::int64_t from_stride, BlockShape shape) {
   const auto* source = static_cast<const Storage*>(from);
   constexpr std::int64_t kTransposeWidth = 16;
   if (from_pitch == 1 && from_stride != 1) {
+    if constexpr (kSameType<T, Storage>) {
+      transpose_sums(to, to_pitch, source, from_stride, {shape.count, shape.rows}, 1, 0);
+      return;
+    }
     for (std::int64_t first = 0; first < shape.count; first += kTransposeWidth) {
       const std::int64_t left = shape.count - first;
       const std::int64_t width = left < kTransposeWidth ? left : kTransposeWidth;
