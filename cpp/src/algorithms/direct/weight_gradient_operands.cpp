@@ -5,6 +5,13 @@
 #include "runtime/aligned_buffer.hpp"
 
 namespace fastconv::direct {
+namespace {
+
+/// Pixels further apart than a block of channels meet in few sets of a cache: packing costs less
+/// than reading them once for each 6 (8) of so many (channel, tap) pairs.
+constexpr std::int64_t kPairsWorthPacking = 128;
+
+}  // namespace
 template <class T>
 WeightGradientOperands<T>::WeightGradientOperands(const Problem& problem, const Schedule& schedule,
                                                   const TypedKernels<T>& kernels,
@@ -17,7 +24,9 @@ WeightGradientOperands<T>::WeightGradientOperands(const Problem& problem, const 
       gradient_(gradient),
       gradient_in_place_(schedule.outer_products && schedule.parts == 1 &&
                          gradient_.stride(1) == 1 && is_stored_as<T>(gradient_.type()) &&
-                         schedule.outputs == schedule.padded_outputs),
+                         schedule.outputs == schedule.padded_outputs &&
+                         (gradient_.stride(4) <= schedule.blocks.front().width ||
+                          schedule.channels_per_item * schedule.taps < kPairsWorthPacking)),
       load_gradient_(kernels.load_block[static_cast<int>(gradient_.type())]) {}
 
 template <class T>

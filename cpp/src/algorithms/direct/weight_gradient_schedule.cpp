@@ -122,9 +122,9 @@ void WeightGradientSchedule<T>::choose_blocks(const TypedKernels<T>& kernels) {
 /// the share of one item that another thread may have to wait for.
 template <class T>
 double WeightGradientSchedule<T>::cost(std::int64_t lanes) const {
-  constexpr double kWaitedShare = 0.12;
-  constexpr double kPackedInput = 2.0;     // in vector operations per element
-  constexpr double kPackedGradient = 1.5;  // likewise
+  constexpr double kWaitedShare = 0.2;
+  constexpr double kPackedInput = 3.0;      // in vector operations per element
+  constexpr double kPackedGradient = 0.75; // likewise
   constexpr double kSum = 1.0;             // per visit
   constexpr double kItem = 2500.0;
   const auto pixels = static_cast<double>(n * product(tile.counts));
