@@ -16,6 +16,8 @@ constexpr std::int64_t kChunkBytes = 64 * 1024;
 constexpr std::int64_t kPanelBytes = 64 * 1024;
 /// Sums of all pieces of the reduction together, unless one piece alone is larger.
 constexpr std::int64_t kSumBytes = 8 * 1024 * 1024;
+/// Those of one item, where they can be cut down to it.
+constexpr std::int64_t kMostItemSumBytes = 2 * 1024 * 1024;
 constexpr std::int64_t kMostPieces = 16;
 
 bool is_unpadded(const AxisPhases& phases, const Axis& axis) {
@@ -119,34 +121,39 @@ void WeightGradientSchedule<T>::choose_blocks(const TypedKernels<T>& kernels) {
 }
 
 /// In multiply-adds of one thread: the arithmetic, what packing and adding up cost beside it, and
-/// the share of one item that another thread may have to wait for.
+/// the share of one item that another thread may have to wait for. Constants are vector operations
+/// per element, measured.
 template <class T>
 double WeightGradientSchedule<T>::cost(std::int64_t lanes) const {
   constexpr double kWaitedShare = 0.2;
-  constexpr double kPackedInput = 3.0;      // in vector operations per element
-  constexpr double kPackedGradient = 0.75; // likewise
-  constexpr double kSum = 1.0;             // per visit
-  constexpr double kItem = 2500.0;
+  constexpr double kPackedInput = 3.0;
+  constexpr double kPackedGradient = 0.75;
+  constexpr double kPackedGradientFromMemory = 1.75;
+  constexpr double kCachedBytes = 4e6;
+  constexpr double kSum = 1.0;
+  constexpr double kVisitedSum = 1.0;  // beyond the second-level cache
+  constexpr double kPixelsPerVisit = 256.0;
+  constexpr double kItem = 2500.0;  // per item
   const auto pixels = static_cast<double>(n * product(tile.counts));
   const auto sums = static_cast<double>(sum_count());
   const auto items = static_cast<double>(item_count());
+  const double gradient = pixels * static_cast<double>(groups * padded_outputs);
+  const double input =
+      in_place ? 0.0 : static_cast<double>(n * groups * channels * tile.channel_size());
+  const double passes_of_gradient = static_cast<double>(channel_blocks());
+  const double passes_of_input = static_cast<double>(output_blocks());
   double vector_operations =
-      kPackedGradient * pixels * static_cast<double>(groups * padded_outputs * channel_blocks()) +
+      (gradient * sizeof(T) > kCachedBytes ? kPackedGradientFromMemory : kPackedGradient) *
+          gradient * passes_of_gradient +
+      kPackedInput * input * passes_of_input +
       kSum * sums * (pieces == 1 ? 1.0 : static_cast<double>(pieces + 1)) + kItem * items;
-  if (!in_place) {
-    vector_operations += kPackedInput * static_cast<double>(n * groups * channels) *
-                         static_cast<double>(tile.channel_size() * output_blocks());
-  }
-  const double bytes_packed =
-      static_cast<double>(sizeof(T)) *
-      (pixels * static_cast<double>(outputs_per_item * groups_per_item) +
-       static_cast<double>(in_place ? 0 : n * groups_per_item * channels_per_item) *
-           static_cast<double>(tile.channel_size()));
-  const auto bytes_summed = static_cast<double>(item_sum_count()) * sizeof(T);
-  const bool one_unit = pieces == 1 && bytes_packed <= kItemBytes;
-  if (!one_unit && bytes_summed > kItemBytes - kLeastUnitBytes) {
-    constexpr double kPixelsPerVisit = 256.0;
-    vector_operations += 2.0 * kSum * sums * std::max(1.0, pixels / kPixelsPerVisit);
+  const auto summed_bytes = static_cast<double>(item_sum_count()) * sizeof(T);
+  const double packed_bytes = sizeof(T) *
+                              (gradient / passes_of_input + input / passes_of_gradient) /
+                              static_cast<double>(group_blocks());
+  if (summed_bytes + std::min<double>(packed_bytes, kLeastUnitBytes) > kItemBytes &&
+      (pieces > 1 || packed_bytes > kItemBytes)) {
+    vector_operations += kVisitedSum * sums * std::max(1.0, pixels / kPixelsPerVisit);
   }
   const double total = pixels * sums + vector_operations * static_cast<double>(lanes);
   return total * (1.0 + kWaitedShare / items);
@@ -176,6 +183,10 @@ void WeightGradientSchedule<T>::choose_items(std::int64_t lanes) {
     for (std::int64_t of_outputs = 1;; of_outputs *= 2) {
       outputs_per_item =
           std::min(padded_outputs, ceil_divide(padded_outputs, of_outputs * widest) * widest);
+      if (item_sum_count() * static_cast<std::int64_t>(sizeof(T)) > kMostItemSumBytes &&
+          (outputs_per_item > widest || channels_per_item > least_channels)) {
+        continue;
+      }
       for (pieces = 1; pieces <= most_pieces; pieces *= 2) {
         const double this_cost = cost(lanes);
         if (this_cost < best_cost) {
