@@ -45,14 +45,14 @@ inline void transpose_sums_square(T* to, std::int64_t to_pitch, const T* from,
   using V = Vec<T>;
   constexpr int kLanes = V::kLanes;
   // Rows are far apart: too many streams for a processor to foresee.
-  constexpr int kAhead = 4 * 64 / int{sizeof(T)};
+  constexpr int kAhead = 8 * 64 / int{sizeof(T)};
   V square[kLanes];
 #pragma GCC unroll 16
   for (int r = 0; r < kLanes; ++r) {
     square[r] = V::zero();
     if (kWhole) {
       square[r] = V::load(from + r * from_pitch);
-      __builtin_prefetch(from + r * from_pitch + kAhead);
+      __builtin_prefetch(from + r * from_pitch + kAhead, 0, 2);
     } else if (r < shape.rows) {
       square[r] = V::load_partial(from + r * from_pitch, shape.count);
     }

@@ -219,7 +219,7 @@ void WeightGradientSchedule<T>::choose_units(std::int64_t lanes) {
   while (n * tile.tile_count() < pieces && product(tile.size) > 64 && tile.halve(lanes * 8)) {
   }
   // Slices of a unit are images, unless a tile has slices of its own.
-  if (outer_products && tile.tile_count() == 1 && tile.size[0] == 1) {
+  if (n > 0 && outer_products && tile.tile_count() == 1 && tile.size[0] == 1) {
     const std::int64_t most = std::clamp<std::int64_t>(
         limit / std::max<std::int64_t>(1, packed_bytes()), 1, ceil_divide(n, pieces));
     images_per_unit = std::max<std::int64_t>(1, ceil_divide(n, ceil_divide(n, most)));
