@@ -20,6 +20,7 @@
 
 #include "algorithms/direct/direct.hpp"
 #include "algorithms/direct/weight_gradient_operands.hpp"
+#include "algorithms/direct/weight_gradient_reduction.hpp"
 #include "algorithms/direct/weight_gradient_schedule.hpp"
 #include "algorithms/direct/weight_gradient_store.hpp"
 #include "runtime/aligned_buffer.hpp"
@@ -27,57 +28,6 @@
 
 namespace fastconv::direct {
 namespace {
-
-/// Slices, rows and pixels of a unit.
-struct PixelBox {
-  Extent first;
-  Extent size;
-};
-
-/// As few parts of at most `most`, about equally long, as there can be.
-std::int64_t balanced(std::int64_t total, std::int64_t most) {
-  return ceil_divide(total, ceil_divide(total, std::max<std::int64_t>(1, most)));
-}
-
-/// Whole slices where at least one about fits a chunk, else whole rows, else pieces of a row.
-template <class Body>
-void for_each_chunk(const Extent& size, std::int64_t chunk, Body&& body) {
-  const std::int64_t slice = size[1] * size[2];
-  const bool whole_slices = slice <= chunk + chunk / 4;
-  const bool whole_rows = size[2] <= chunk;
-  const Extent step{whole_slices ? balanced(size[0], chunk / slice) : 1,
-                    whole_slices ? size[1]
-                    : whole_rows ? balanced(size[1], chunk / size[2])
-                                 : 1,
-                    whole_rows || whole_slices ? size[2] : balanced(size[2], chunk)};
-  PixelBox box{};
-  for (box.first[0] = 0; box.first[0] < size[0]; box.first[0] += step[0]) {
-    for (box.first[1] = 0; box.first[1] < size[1]; box.first[1] += step[1]) {
-      for (box.first[2] = 0; box.first[2] < size[2]; box.first[2] += step[2]) {
-        for (std::size_t a = 0; a < 3; ++a) {
-          box.size[a] = std::min(step[a], size[a] - box.first[a]);
-        }
-        body(box);
-      }
-    }
-  }
-}
-
-/// Rows that follow one another at the pixels' own step are one longer row.
-template <class T>
-void join_rows(PixelRows<T>& rows) {
-  if (rows.source_pitch == rows.pixels * rows.source_step &&
-      rows.gradient_pitch == rows.pixels * rows.gradient_step) {
-    rows.pixels *= rows.rows;
-    rows.rows = 1;
-  }
-  if (rows.rows == 1) {
-    rows.rows = rows.slices;
-    rows.source_pitch = rows.source_slice_pitch;
-    rows.gradient_pitch = rows.gradient_slice_pitch;
-    rows.slices = 1;
-  }
-}
 
 template <class T>
 class WeightGradientPlan final : public detail::AlgorithmPlan {
@@ -213,24 +163,25 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                         memory.gradient + thread * memory.gradient_stride);
       for (std::int64_t group = 0; group < item.groups; ++group) {
         for (std::int64_t b = item.first_block; b < item.end_block; ++b) {
-          reduce_block(item, group, b, loaded, index == first, offsets, store, memory, thread);
+          reduce_block(item, group, schedule_.blocks[static_cast<std::size_t>(b)], loaded,
+                       index == first, offsets, store, memory, thread);
         }
       }
     }
     if (schedule_.pieces > 1 || schedule_.streams()) return;
     for (std::int64_t group = 0; group < item.groups; ++group) {
       for (std::int64_t b = item.first_block; b < item.end_block; ++b) {
-        store_panel(item, group, b, 0, item.channels, item_sums(item, group, b, memory, thread),
-                    store);
+        const Block& block = schedule_.blocks[static_cast<std::size_t>(b)];
+        store.store(stored_weights(item, group, block, 0, item.channels),
+                    {item_sums(item, group, block, memory, thread), block.width, 1, 0});
       }
     }
   }
 
-  void reduce_block(const Item& item, std::int64_t group, std::int64_t b,
+  void reduce_block(const Item& item, std::int64_t group, const Block& block,
                     const UnitOperands<T>& operands, bool first_unit, const std::int64_t* offsets,
                     const WeightGradientStore<T>& store, const Workspace& memory,
                     int thread) const {
-    const Block& block = schedule_.blocks[static_cast<std::size_t>(b)];
     PixelRows<T> rows = operands.rows;
     rows.source += group * operands.source_group_pitch;
     rows.gradient += group * operands.gradient_group_pitch +
@@ -243,24 +194,24 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     const bool panels = schedule_.pieces == 1 && schedule_.streams();
     const std::int64_t step = panels ? schedule_.panel_channels() : item.channels;
     for (std::int64_t c = 0; c < item.channels; c += step) {
-      const std::int64_t channels = std::min(step, item.channels - c);
-      T* sums = panels ? memory.sums + thread * memory.sums_stride
-                       : item_sums(item, group, b, memory, thread);
-      const std::int64_t pairs = channels * schedule_.taps;
-      const std::int64_t* panel_offsets = offsets + c * schedule_.taps;
-      if (schedule_.outer_products) {
-        add_outer_products(block, rows, panel_offsets, pairs, first_unit, sums);
-      } else {
-        if (first_unit) std::fill_n(sums, pairs * block.width, T(0));
-        add_dot_products(rows, panel_offsets, pairs, sums);
+      const StoredWeights weights =
+          stored_weights(item, group, block, c, std::min(step, item.channels - c));
+      SumRows<T> sums = panels && schedule_.outer_products ? store.final_place(weights, block.width)
+                                                           : SumRows<T>{};
+      const bool in_final_place = sums.data != nullptr;
+      if (!in_final_place) {
+        sums = {panels ? memory.sums + thread * memory.sums_stride
+                       : item_sums(item, group, block, memory, thread),
+                block.width};
       }
-      if (panels) store_panel(item, group, b, c, channels, sums, store);
+      reduce(schedule_, block, kernels_, rows, offsets + c * schedule_.taps,
+             weights.channels * schedule_.taps, first_unit, sums);
+      if (panels && !in_final_place) store.store(weights, {sums.data, sums.pitch, 1, 0});
     }
   }
 
-  T* item_sums(const Item& item, std::int64_t group, std::int64_t b, const Workspace& memory,
+  T* item_sums(const Item& item, std::int64_t group, const Block& block, const Workspace& memory,
                int thread) const {
-    const Block& block = schedule_.blocks[static_cast<std::size_t>(b)];
     if (schedule_.pieces > 1) {
       return memory.sums + item.piece * memory.sums_stride +
              ((item.first_group + group) * schedule_.padded_outputs + block.first) *
@@ -272,69 +223,11 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                schedule_.taps;
   }
 
-  void add_outer_products(const Block& block, const PixelRows<T>& rows, const std::int64_t* offsets,
-                          std::int64_t pairs, bool overwrite, T* sums) const {
-    for_each_chunk(
-        {rows.slices, rows.rows, rows.pixels}, schedule_.chunk_pixels(block),
-        [&](const PixelBox& box) {
-          PixelRows<T> chunk = rows;
-          chunk.slices = box.size[0];
-          chunk.rows = box.size[1];
-          chunk.pixels = box.size[2];
-          chunk.source += box.first[0] * rows.source_slice_pitch +
-                          box.first[1] * rows.source_pitch + box.first[2] * rows.source_step;
-          chunk.gradient += box.first[0] * rows.gradient_slice_pitch +
-                            box.first[1] * rows.gradient_pitch + box.first[2] * rows.gradient_step;
-          join_rows(chunk);
-          const bool add = !overwrite || box.first != Extent{0, 0, 0};
-          const OuterProductKernel<T>& most = block.most_rows();
-          std::int64_t pair = 0;
-          for (; pairs - pair >= most.rows; pair += most.rows) {
-            most.run(chunk, offsets + pair, sums + pair * block.width, block.width, add);
-          }
-          if (pair < pairs) {
-            add_last_pairs(block, chunk, offsets + pair, pairs - pair, add,
-                           sums + pair * block.width);
-          }
-        });
-  }
-
-  /// A partly filled tile would add into the sums that follow.
-  void add_last_pairs(const Block& block, const PixelRows<T>& pixels, const std::int64_t* offsets,
-                      std::int64_t pairs, bool add, T* sums) const {
-    const OuterProductKernel<T>& kernel = block.at_least(pairs);
-    if (kernel.rows == pairs) {
-      kernel.run(pixels, offsets, sums, block.width, add);
-      return;
-    }
-    alignas(kAlignment) T tile[kMaxTileElements];
-    kernel.run(pixels, offsets, tile, block.width, false);
-    for (std::int64_t i = 0; i < pairs * block.width; ++i) {
-      sums[i] = add ? wrapping_sum(sums[i], tile[i]) : tile[i];
-    }
-  }
-
-  void add_dot_products(const PixelRows<T>& rows, const std::int64_t* offsets, std::int64_t pairs,
-                        T* sums) const {
-    PixelRows<T> plane = rows;
-    for (std::int64_t k = 0; k < schedule_.outputs; ++k) {
-      plane.gradient = rows.gradient + k * rows.slices * rows.gradient_slice_pitch;
-      for (std::int64_t pair = 0; pair < pairs;) {
-        const DotProductKernel<T>* kernel = kernels_.dot_product.begin();
-        while (kernel->rows > pairs - pair) ++kernel;  // largest first
-        kernel->run(plane, offsets + pair, sums + pair * schedule_.outputs + k, schedule_.outputs);
-        pair += kernel->rows;
-      }
-    }
-  }
-
-  void store_panel(const Item& item, std::int64_t group, std::int64_t b, std::int64_t channel,
-                   std::int64_t channels, T* sums, const WeightGradientStore<T>& store) const {
-    const Block& block = schedule_.blocks[static_cast<std::size_t>(b)];
-    store.store({item.first_group + group, block.first,
-                 std::min(block.width, schedule_.outputs - block.first),
-                 item.first_channel + channel, channels},
-                {sums, block.width, 1, 0});
+  StoredWeights stored_weights(const Item& item, std::int64_t group, const Block& block,
+                               std::int64_t channel, std::int64_t channels) const {
+    return {item.first_group + group, block.first,
+            std::min(block.width, schedule_.outputs - block.first), item.first_channel + channel,
+            channels};
   }
 
   void store_pieces(const WeightGradientStore<T>& store, const Workspace& memory) const {

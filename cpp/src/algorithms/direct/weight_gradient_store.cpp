@@ -32,6 +32,16 @@ WeightGradientStore<T>::WeightGradientStore(const Problem& problem, const TypedK
       store_block_(kernels.store_block[static_cast<int>(weight.type())]) {}
 
 template <class T>
+SumRows<T> WeightGradientStore<T>::final_place(const StoredWeights& weights,
+                                               std::int64_t width) const {
+  if (parts_ != 1 || tap_rows_.taps() != 1 || epilogue_.accumulate || weight_.stride(0) != 1 ||
+      weights.outputs != width || !is_stored_as<T>(weight_.type())) {
+    return {};
+  }
+  return {reinterpret_cast<T*>(weight_.at(offset(weights))), weight_.stride(1)};
+}
+
+template <class T>
 void WeightGradientStore<T>::store(const StoredWeights& weights, const SumsView<T>& sums) const {
   if (parts_ == 1 && sums.pieces == 1 && tap_rows_.taps() == 1 &&
       std::abs(weight_.stride(0)) < std::abs(weight_.stride(1))) {

@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "algorithms/direct/real_view.hpp"
-#include "algorithms/direct/weight_gradient_schedule.hpp"
+#include "algorithms/direct/weight_gradient_reduction.hpp"
 #include "algorithms/direct/weight_packing.hpp"
 #include "kernels/kernel_table.hpp"
 
@@ -35,6 +35,9 @@ class WeightGradientStore {
   /// `group_stride` counts elements of the weight's real view.
   WeightGradientStore(const Problem& problem, const TypedKernels<T>& kernels, const Runs& runs,
                       const RealView& weight, std::int64_t group_stride);
+
+  /// Where whole vectors of `width` sums can be formed in the weight itself, else nowhere.
+  SumRows<T> final_place(const StoredWeights& weights, std::int64_t width) const;
 
   /// Uses the sums as scratch memory.
   void store(const StoredWeights& weights, const SumsView<T>& sums) const;
