@@ -1,6 +1,7 @@
 #include "algorithms/direct/weight_gradient_operands.hpp"
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "runtime/aligned_buffer.hpp"
 
@@ -10,6 +11,17 @@ namespace {
 /// Pixels further apart than a block of channels meet in few sets of a cache: packing costs less
 /// than reading them once for each 6 (8) of so many (channel, tap) pairs.
 constexpr std::int64_t kPairsWorthPacking = 128;
+/// Input that is read once for each of so many blocks of output channels is worth packing, if its
+/// pixels are so many bytes apart.
+constexpr std::int64_t kBlocksWorthPacking = 4;
+constexpr std::int64_t kFarBytes = 512;
+
+template <class T>
+bool stays(const RealView& input, const WeightGradientSchedule<T>& schedule) {
+  const std::int64_t step = std::abs(input.stride(4)) * schedule.phases[2].source_step;
+  return step * static_cast<std::int64_t>(sizeof(T)) < kFarBytes ||
+         schedule.outputs_per_item < kBlocksWorthPacking * schedule.blocks.front().width;
+}
 
 }  // namespace
 template <class T>
@@ -22,6 +34,7 @@ WeightGradientOperands<T>::WeightGradientOperands(const Problem& problem, const 
       kernels_(kernels),
       input_(input),
       gradient_(gradient),
+      input_in_place_(schedule.may_stay && stays(input_, schedule)),
       gradient_in_place_(schedule.outer_products && schedule.parts == 1 &&
                          gradient_.stride(1) == 1 && is_stored_as<T>(gradient_.type()) &&
                          schedule.outputs == schedule.padded_outputs &&
@@ -42,11 +55,11 @@ void WeightGradientOperands<T>::fill_offsets(std::int64_t channels, std::int64_t
     for (const Tap& h : schedule_.runs[1]->taps) {
       for (const Tap& w : schedule_.runs[2]->taps) {
         *of_tap++ =
-            schedule_.in_place ? along(0, d) + along(1, h) + along(2, w) : tile.tap_offset(d, h, w);
+            input_in_place_ ? along(0, d) + along(1, h) + along(2, w) : tile.tap_offset(d, h, w);
       }
     }
   }
-  const std::int64_t pitch = schedule_.in_place ? input_.stride(1) : tile.channel_size();
+  const std::int64_t pitch = input_in_place_ ? input_.stride(1) : tile.channel_size();
   const std::int64_t pairs = channels * schedule_.taps;
   for (std::int64_t pair = schedule_.taps; pair < pairs; ++pair) {
     offsets[pair] = offsets[pair - schedule_.taps] + pitch;
@@ -62,7 +75,7 @@ UnitOperands<T> WeightGradientOperands<T>::load(const Item& item, const Unit& un
   operands.rows.slices = unit.images * unit.size[0];
   operands.rows.rows = unit.size[1];
   operands.rows.pixels = unit.size[2];
-  if (schedule_.in_place) {
+  if (input_in_place_) {
     point_at_input(item, unit, operands);
   } else {
     pack_input(item, unit, packed_input, operands);

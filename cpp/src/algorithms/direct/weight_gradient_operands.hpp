@@ -20,8 +20,8 @@ struct UnitOperands {
 
 /// Brings input and gradient into the shape that the microkernels read.
 ///
-/// Input that needs no padding and no conversion is read where it is, at any strides, because its
-/// values are broadcast one by one; the rest is packed into padded planes
+/// Input that needs no padding and no conversion is read where it is, because its values are
+/// broadcast one by one, unless its pixels lie far apart; the rest is packed into padded planes
 /// [image][group][channel][plane]. Gradients for outer products are read where they are if output
 /// channels lie side by side and fill vectors, else packed into
 /// [group][block][image][pixel][channel of the block]; for dot products into
@@ -63,6 +63,7 @@ class WeightGradientOperands {
   const TypedKernels<T>& kernels_;
   RealView input_;
   RealView gradient_;
+  bool input_in_place_;
   bool gradient_in_place_;
   LoadBlockFunction<T> load_gradient_;
 };

@@ -78,7 +78,7 @@ WeightGradientSchedule<T>::WeightGradientSchedule(const Problem& problem,
       tile({&phases[0], &phases[1], &phases[2]}),
       taps(tap_count(runs)) {
   if (empty()) return;
-  in_place = outer_products && parts == 1 && is_stored_as<T>(problem.input_type) &&
+  may_stay = outer_products && parts == 1 && is_stored_as<T>(problem.input_type) &&
              reads_nothing_but_input(problem);
   choose_blocks(kernels);
   choose_items(kernels.lanes);
@@ -127,6 +127,7 @@ template <class T>
 double WeightGradientSchedule<T>::cost(std::int64_t lanes) const {
   constexpr double kWaitedShare = 0.2;
   constexpr double kPackedInput = 3.0;
+  constexpr double kUnpackedInput = 0.5;  // in some layouts it is packed after all
   constexpr double kPackedGradient = 0.75;
   constexpr double kPackedGradientFromMemory = 1.75;
   constexpr double kCachedBytes = 4e6;
@@ -138,14 +139,13 @@ double WeightGradientSchedule<T>::cost(std::int64_t lanes) const {
   const auto sums = static_cast<double>(sum_count());
   const auto items = static_cast<double>(item_count());
   const double gradient = pixels * static_cast<double>(groups * padded_outputs);
-  const double input =
-      in_place ? 0.0 : static_cast<double>(n * groups * channels * tile.channel_size());
+  const auto input = static_cast<double>(n * groups * channels * tile.channel_size());
   const double passes_of_gradient = static_cast<double>(channel_blocks());
   const double passes_of_input = static_cast<double>(output_blocks());
   double vector_operations =
       (gradient * sizeof(T) > kCachedBytes ? kPackedGradientFromMemory : kPackedGradient) *
           gradient * passes_of_gradient +
-      kPackedInput * input * passes_of_input +
+      (may_stay ? kUnpackedInput : kPackedInput) * input * passes_of_input +
       kSum * sums * (pieces == 1 ? 1.0 : static_cast<double>(pieces + 1)) + kItem * items;
   const auto summed_bytes = static_cast<double>(item_sum_count()) * sizeof(T);
   const double packed_bytes = sizeof(T) *

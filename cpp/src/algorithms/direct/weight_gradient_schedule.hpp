@@ -85,8 +85,7 @@ struct WeightGradientSchedule {
     return groups_per_item * channels_per_item * taps * outputs_per_item;
   }
   std::int64_t input_elements() const {
-    return in_place ? 0
-                    : images_per_unit * groups_per_item * channels_per_item * tile.channel_size();
+    return images_per_unit * groups_per_item * channels_per_item * tile.channel_size();
   }
   std::int64_t gradient_elements() const {
     return images_per_unit * groups_per_item * outputs_per_item * product(tile.size);
@@ -103,7 +102,7 @@ struct WeightGradientSchedule {
   std::int64_t outputs;   ///< output channels, likewise
   std::int64_t padded_outputs;
   bool outer_products;
-  bool in_place = false;  ///< the input is read where it is: nothing to pad or to convert
+  bool may_stay = false;  ///< the input needs neither padding nor conversion
   std::array<AxisPhases, 3> phases;
   Runs runs;
   Tile tile;

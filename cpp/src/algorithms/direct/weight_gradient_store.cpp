@@ -25,8 +25,10 @@ WeightGradientStore<T>::WeightGradientStore(const Problem& problem, const TypedK
       tap_rows_(weight_, runs),
       group_stride_(group_stride),
       parts_(weight.parts()),
-      rows_of_channels_(parts_ == 1 && tap_rows_.rows() == 1 &&
-                        weight_.stride(1) == tap_rows_.taps() * tap_rows_.step()),
+      rows_of_channels_(
+          parts_ == 1 && tap_rows_.rows() == 1 &&
+          (tap_rows_.taps() == 1 || weight_.stride(1) == tap_rows_.taps() * tap_rows_.step())),
+      row_step_(tap_rows_.taps() == 1 ? weight_.stride(1) : tap_rows_.step()),
       conjugate_(problem.conjugate),
       epilogue_{nullptr, 0, Activation::none, problem.accumulate},
       store_block_(kernels.store_block[static_cast<int>(weight.type())]) {}
@@ -48,7 +50,7 @@ void WeightGradientStore<T>::store(const StoredWeights& weights, const SumsView<
     store_as_summed(weights, sums);
     return;
   }
-  if (rows_of_channels_ && is_stored_as<T>(weight_.type()) && tap_rows_.step() == 1 &&
+  if (rows_of_channels_ && is_stored_as<T>(weight_.type()) && row_step_ == 1 &&
       !epilogue_.accumulate) {
     kernels_.transpose_sums(
         reinterpret_cast<T*>(weight_.at(offset(weights))), weight_.stride(0), sums.data, sums.pitch,
@@ -98,9 +100,9 @@ void WeightGradientStore<T>::store_outputs(const StoredWeights& weights,
       gather(sums, c * parts_ * taps + tap_row * tap_rows_.taps_of_row() + first, outputs, count,
              block);
       const std::int64_t at =
-          base + c * weight_.stride(1) + tap_rows_.offset(tap_row) + first * tap_rows_.step();
+          base + c * weight_.stride(1) + tap_rows_.offset(tap_row) + first * row_step_;
       for (std::int64_t part = 0; part < parts_; ++part) {
-        store_block_(weight_.at(at + part), weight_.stride(0), tap_rows_.step(),
+        store_block_(weight_.at(at + part), weight_.stride(0), row_step_,
                      block + part * kStoredTaps, parts_ * kStoredTaps, {outputs, count}, epilogue_);
       }
     }

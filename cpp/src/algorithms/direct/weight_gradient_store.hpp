@@ -58,6 +58,7 @@ class WeightGradientStore {
   std::int64_t group_stride_;
   std::int64_t parts_;
   bool rows_of_channels_;  ///< the taps of a channel follow those of the one before
+  std::int64_t row_step_;
   bool conjugate_;
   Epilogue<T> epilogue_;
   StoreBlockFunction<T> store_block_;
