@@ -183,11 +183,10 @@ void WeightGradientSchedule<T>::choose_items(std::int64_t lanes) {
     for (std::int64_t of_outputs = 1;; of_outputs *= 2) {
       outputs_per_item =
           std::min(padded_outputs, ceil_divide(padded_outputs, of_outputs * widest) * widest);
-      if (item_sum_count() * static_cast<std::int64_t>(sizeof(T)) > kMostItemSumBytes &&
-          (outputs_per_item > widest || channels_per_item > least_channels)) {
-        continue;
-      }
-      for (pieces = 1; pieces <= most_pieces; pieces *= 2) {
+      const bool smallest = outputs_per_item <= widest && channels_per_item <= least_channels;
+      const bool fits =
+          item_sum_count() * static_cast<std::int64_t>(sizeof(T)) <= kMostItemSumBytes;
+      for (pieces = 1; (fits || smallest) && pieces <= most_pieces; pieces *= 2) {
         const double this_cost = cost(lanes);
         if (this_cost < best_cost) {
           best_cost = this_cost;
