@@ -93,10 +93,10 @@ void measure_pixel_rows(benchmark::State& state, int pairs, std::int64_t pixels,
   const Ones<T> sums(pairs * channels);
   std::vector<std::int64_t> offsets(pairs);
   for (int m = 0; m < pairs; ++m) offsets[m] = m * area;
-  const PixelRows<T> rows{kPixelRows, pixels,          source.data(),
-                          pixels,     gradient.data(), pixels * channels};
+  const PixelRows<T> rows{1, kPixelRows,      pixels, source.data(),     0,       pixels,
+                          1, gradient.data(), 0,      pixels * channels, channels};
   for (auto _ : state) {
-    run(rows, offsets.data(), sums.data(), channels);
+    run(rows, offsets.data(), sums.data());
     benchmark::ClobberMemory();
   }
   count_multiply_adds<T>(state, pairs * area * channels);
@@ -126,15 +126,22 @@ void register_tiles(const TypedKernels<T>& kernels) {
     const std::string tile = tile_name(kernel.rows, kernel.vectors);
     benchmark::RegisterBenchmark(("outer_product/" + type_name<T>() + "/" + tile).c_str(),
                                  [kernel, lanes](benchmark::State& state) {
-                                   measure_pixel_rows<T>(state, kernel.rows, kOuterProductPixels,
-                                                         kernel.vectors * lanes, kernel.run);
+                                   const std::int64_t width = kernel.vectors * lanes;
+                                   measure_pixel_rows<T>(
+                                       state, kernel.rows, kOuterProductPixels, width,
+                                       [&](const auto& rows, const auto* offsets, T* sums) {
+                                         kernel.run(rows, offsets, sums, width, true);
+                                       });
                                  });
   }
   for (const DotProductKernel<T>& kernel : kernels.dot_product) {
     benchmark::RegisterBenchmark(
         ("dot_product/" + type_name<T>() + "/" + std::to_string(kernel.rows)).c_str(),
         [kernel](benchmark::State& state) {
-          measure_pixel_rows<T>(state, kernel.rows, kDotProductPixels, 1, kernel.run);
+          measure_pixel_rows<T>(state, kernel.rows, kDotProductPixels, 1,
+                                [&](const auto& rows, const auto* offsets, T* sums) {
+                                  kernel.run(rows, offsets, sums, 1);
+                                });
         });
   }
 }

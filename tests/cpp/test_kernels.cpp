@@ -158,96 +158,120 @@ TYPED_TEST(Kernels, ChannelCorrelationIsThePlainSum) {
   }
 }
 
-TYPED_TEST(Kernels, TransposeMovesEveryElement) {
-  using T = TypeParam;
-  const std::int64_t lanes = this->kernels_.lanes;
-  std::set<std::int64_t> sizes{0, 1, 2, 5, lanes - 1, lanes, lanes + 1, 2 * lanes, 2 * lanes + 3};
-  for (const std::int64_t rows : sizes) {
-    for (const std::int64_t count : sizes) {
-      for (const std::int64_t gap : {0, 3}) {
-        for (const bool backwards : {false, true}) {
-          SCOPED_TRACE(::testing::Message() << rows << " x " << count << ", gap " << gap
-                                            << (backwards ? ", backwards" : ""));
-          const Side side = backwards ? Side::start : Side::end;
-          const std::int64_t pitch = count + gap;
-          const bool empty = rows == 0 || count == 0;
-          GuardedArray<T> from(empty ? 0 : (rows - 1) * pitch + count, side);
-          GuardedArray<T> to(empty ? 0 : (count - 1) * (rows + gap) + rows, side);
-          fill_random(from, this->random_);
-          fill_random(to, this->random_);
-          const T* first = from.data() + (backwards && !empty ? (rows - 1) * pitch : 0);
-          const std::int64_t from_pitch = backwards ? -pitch : pitch;
-          std::vector<T> expected(to.begin(), to.end());
-          for (std::int64_t r = 0; r < rows; ++r) {
-            for (std::int64_t i = 0; i < count; ++i) {
-              expected[static_cast<std::size_t>(i * (rows + gap) + r)] = first[r * from_pitch + i];
-            }
-          }
-          this->kernels_.transpose(to.data(), rows + gap, first, from_pitch, {rows, count});
-          ASSERT_TRUE(std::ranges::equal(to, expected));
-        }
-      }
-    }
-  }
-}
-
-/// Sizes of the rows of pixels that the weight-gradient kernels are tried with.
+/// Sizes of the slices of rows of pixels that the weight-gradient kernels are tried with, and how
+/// far apart pixels lie.
 struct PixelCase {
+  std::int64_t slices;
   std::int64_t rows;
   std::int64_t pixels;
+  std::int64_t source_step = 1;
+  std::int64_t gradient_gap = 0;  ///< between the vectors of one pixel and those of the next
 };
 
 std::vector<PixelCase> pixel_cases(std::int64_t lanes) {
-  std::vector<PixelCase> cases{{0, 5}, {3, 0}};
+  std::vector<PixelCase> cases{{0, 2, 5}, {1, 0, 5}, {2, 3, 0}};
   std::set<std::int64_t> widths{1, 2, 3, 7, lanes - 1, lanes, lanes + 1, 2 * lanes + 1, 61};
   widths.erase(0);
   for (const std::int64_t pixels : widths) {
-    cases.push_back({1, pixels});
-    cases.push_back({3, pixels});
+    cases.push_back({1, 1, pixels});
+    cases.push_back({1, 3, pixels});
+    cases.push_back({2, 3, pixels});
   }
   return cases;
 }
 
-TYPED_TEST(Kernels, OuterProductAddsThePlainSum) {
+/// Source and gradient of a case in buffers no larger than it.
+template <class T>
+struct PixelBuffers {
+  std::int64_t gradient_pixels;
+  GuardedArray<T> source;
+  GuardedArray<T> gradient;
+  PixelRows<T> rows;
+
+  static std::int64_t count(const PixelCase& size, std::int64_t row_pitch, std::int64_t slice_pitch,
+                            std::int64_t step, std::int64_t of_pixel) {
+    if (size.slices * size.rows * size.pixels == 0) return 0;
+    return (size.slices - 1) * slice_pitch + (size.rows - 1) * row_pitch +
+           (size.pixels - 1) * step + of_pixel;
+  }
+
+  PixelBuffers(const PixelCase& size, std::int64_t width, std::int64_t largest_offset, Side side)
+      : gradient_pixels(width + size.gradient_gap),
+        source(count(size, source_pitch(size), 4 * source_pitch(size), size.source_step,
+                     1 + largest_offset),
+               side),
+        gradient(
+            count(size, gradient_pitch(size), 4 * gradient_pitch(size), gradient_pixels, width),
+            side),
+        rows{size.slices,
+             size.rows,
+             size.pixels,
+             source.data(),
+             4 * source_pitch(size),
+             source_pitch(size),
+             size.source_step,
+             gradient.data(),
+             4 * gradient_pitch(size),
+             gradient_pitch(size),
+             gradient_pixels} {}
+
+  std::int64_t source_pitch(const PixelCase& size) const {
+    return size.pixels * size.source_step + 2;
+  }
+  std::int64_t gradient_pitch(const PixelCase& size) const {
+    return size.pixels * gradient_pixels + 1;
+  }
+
+  /// sum + the plain sum of one (channel, tap) pair and one lane.
+  T add(T sum, std::int64_t offset, std::int64_t lane) const {
+    for (std::int64_t slice = 0; slice < rows.slices; ++slice) {
+      for (std::int64_t row = 0; row < rows.rows; ++row) {
+        for (std::int64_t p = 0; p < rows.pixels; ++p) {
+          const T* from = rows.source + slice * rows.source_slice_pitch + row * rows.source_pitch;
+          const T* gradients =
+              rows.gradient + slice * rows.gradient_slice_pitch + row * rows.gradient_pitch;
+          sum = multiply_add(from[offset + p * rows.source_step],
+                             gradients[p * rows.gradient_step + lane], sum);
+        }
+      }
+    }
+    return sum;
+  }
+};
+
+TYPED_TEST(Kernels, OuterProductIsOrAddsThePlainSum) {
   using T = TypeParam;
   constexpr std::int64_t kLargestOffset = 19;
+  std::vector<PixelCase> cases = pixel_cases(this->kernels_.lanes);
+  cases.insert(cases.end(), {{1, 1, 30, 3, 0}, {2, 2, 9, 1, 5}, {2, 3, 5, 40, 7}});
   for (const OuterProductKernel<T>& kernel : this->kernels_.outer_product) {
     const std::int64_t width = std::int64_t{kernel.vectors} * this->kernels_.lanes;
-    for (const PixelCase& size : pixel_cases(this->kernels_.lanes)) {
+    for (const PixelCase& size : cases) {
       for (const Side side : kSides) {
-        SCOPED_TRACE(::testing::Message()
-                     << kernel.rows << " rows, " << kernel.vectors << " vectors, " << size.rows
-                     << " x " << size.pixels << " pixels");
-        const bool empty = size.rows == 0 || size.pixels == 0;
-        const std::int64_t source_pitch = size.pixels + 2;
-        const std::int64_t gradient_pitch = size.pixels * width + 5;
-        const std::int64_t sums_pitch = width + 1;
-        GuardedArray<T> source(
-            empty ? 0 : kLargestOffset + (size.rows - 1) * source_pitch + size.pixels, side);
-        GuardedArray<T> gradient(empty ? 0 : (size.rows - 1) * gradient_pitch + size.pixels * width,
-                                 side);
-        GuardedArray<std::int64_t> offsets(kernel.rows, side);
-        GuardedArray<T> sums((kernel.rows - 1) * sums_pitch + width, side);
-        fill_random(source, this->random_);
-        fill_random(gradient, this->random_);
-        fill_random(sums, this->random_);
-        std::ranges::copy(this->random_offsets(kernel.rows, kLargestOffset), offsets.begin());
-        std::vector<T> expected(sums.begin(), sums.end());
-        for (std::int64_t m = 0; m < kernel.rows; ++m) {
-          for (std::int64_t lane = 0; lane < width; ++lane) {
-            T& sum = expected[static_cast<std::size_t>(m * sums_pitch + lane)];
-            for (std::int64_t row = 0; row < size.rows; ++row) {
-              for (std::int64_t p = 0; p < size.pixels; ++p) {
-                sum = multiply_add(source[offsets[m] + row * source_pitch + p],
-                                   gradient[row * gradient_pitch + p * width + lane], sum);
-              }
+        for (const bool add : {false, true}) {
+          SCOPED_TRACE(::testing::Message()
+                       << kernel.rows << " rows, " << kernel.vectors << " vectors, " << size.slices
+                       << " x " << size.rows << " x " << size.pixels << " pixels, source step "
+                       << size.source_step << ", gradient gap " << size.gradient_gap
+                       << (add ? ", adding" : ""));
+          const std::int64_t sums_pitch = width + 1;
+          PixelBuffers<T> buffers(size, width, kLargestOffset, side);
+          GuardedArray<std::int64_t> offsets(kernel.rows, side);
+          GuardedArray<T> sums((kernel.rows - 1) * sums_pitch + width, side);
+          fill_random(buffers.source, this->random_);
+          fill_random(buffers.gradient, this->random_);
+          fill_random(sums, this->random_);
+          std::ranges::copy(this->random_offsets(kernel.rows, kLargestOffset), offsets.begin());
+          std::vector<T> expected(sums.begin(), sums.end());
+          for (std::int64_t m = 0; m < kernel.rows; ++m) {
+            for (std::int64_t lane = 0; lane < width; ++lane) {
+              T& sum = expected[static_cast<std::size_t>(m * sums_pitch + lane)];
+              sum = buffers.add(add ? sum : T(0), offsets[m], lane);
             }
           }
+          kernel.run(buffers.rows, offsets.data(), sums.data(), sums_pitch, add);
+          ASSERT_TRUE(std::ranges::equal(sums, expected));
         }
-        const PixelRows<T> pixels{size.rows,    size.pixels,     source.data(),
-                                  source_pitch, gradient.data(), gradient_pitch};
-        kernel.run(pixels, offsets.data(), sums.data(), sums_pitch);
-        ASSERT_TRUE(std::ranges::equal(sums, expected));
       }
     }
   }
@@ -260,34 +284,60 @@ TYPED_TEST(Kernels, DotProductAddsThePlainSum) {
   for (const DotProductKernel<T>& kernel : this->kernels_.dot_product) {
     for (const PixelCase& size : pixel_cases(this->kernels_.lanes)) {
       for (const Side side : kSides) {
-        SCOPED_TRACE(::testing::Message()
-                     << kernel.rows << " rows, " << size.rows << " x " << size.pixels << " pixels");
-        const bool empty = size.rows == 0 || size.pixels == 0;
-        const std::int64_t source_pitch = size.pixels + 2;
-        const std::int64_t gradient_pitch = size.pixels + 1;
-        GuardedArray<T> source(
-            empty ? 0 : kLargestOffset + (size.rows - 1) * source_pitch + size.pixels, side);
-        GuardedArray<T> gradient(empty ? 0 : (size.rows - 1) * gradient_pitch + size.pixels, side);
+        SCOPED_TRACE(::testing::Message() << kernel.rows << " rows, " << size.slices << " x "
+                                          << size.rows << " x " << size.pixels << " pixels");
+        PixelBuffers<T> buffers(size, 1, kLargestOffset, side);
         GuardedArray<std::int64_t> offsets(kernel.rows, side);
         GuardedArray<T> sums((kernel.rows - 1) * kSumsPitch + 1, side);
-        fill_random(source, this->random_);
-        fill_random(gradient, this->random_);
+        fill_random(buffers.source, this->random_);
+        fill_random(buffers.gradient, this->random_);
         fill_random(sums, this->random_);
         std::ranges::copy(this->random_offsets(kernel.rows, kLargestOffset), offsets.begin());
         std::vector<T> expected(sums.begin(), sums.end());
         for (std::int64_t m = 0; m < kernel.rows; ++m) {
           T& sum = expected[static_cast<std::size_t>(m * kSumsPitch)];
-          for (std::int64_t row = 0; row < size.rows; ++row) {
-            for (std::int64_t p = 0; p < size.pixels; ++p) {
-              sum = multiply_add(source[offsets[m] + row * source_pitch + p],
-                                 gradient[row * gradient_pitch + p], sum);
+          sum = buffers.add(sum, offsets[m], 0);
+        }
+        kernel.run(buffers.rows, offsets.data(), sums.data(), kSumsPitch);
+        ASSERT_TRUE(std::ranges::equal(sums, expected));
+      }
+    }
+  }
+}
+
+TYPED_TEST(Kernels, TransposeSumsAddsUpPiecesAndTransposes) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  std::set<std::int64_t> lengths{0, 1, 2, lanes - 1, lanes, lanes + 1, 2 * lanes + 3};
+  for (const std::int64_t rows : lengths) {
+    for (const std::int64_t count : lengths) {
+      for (const std::int64_t pieces : {1, 2, 5}) {
+        for (const Side side : kSides) {
+          SCOPED_TRACE(::testing::Message()
+                       << rows << " rows of " << count << ", " << pieces << " pieces");
+          const bool empty = rows == 0 || count == 0;
+          const std::int64_t from_pitch = count + 2;
+          const std::int64_t piece_pitch = rows * from_pitch + 1;
+          const std::int64_t to_pitch = rows + 3;
+          GuardedArray<T> from(
+              empty ? 0 : (pieces - 1) * piece_pitch + (rows - 1) * from_pitch + count, side);
+          GuardedArray<T> to(empty ? 0 : (count - 1) * to_pitch + rows, side);
+          fill_random(from, this->random_);
+          fill_random(to, this->random_);
+          std::vector<T> expected(to.begin(), to.end());
+          for (std::int64_t r = 0; r < rows; ++r) {
+            for (std::int64_t i = 0; i < count; ++i) {
+              T sum = from[r * from_pitch + i];
+              for (std::int64_t piece = 1; piece < pieces; ++piece) {
+                sum = multiply_add(T(1), from[piece * piece_pitch + r * from_pitch + i], sum);
+              }
+              expected[static_cast<std::size_t>(i * to_pitch + r)] = sum;
             }
           }
+          this->kernels_.transpose_sums(to.data(), to_pitch, from.data(), from_pitch, {rows, count},
+                                        pieces, piece_pitch);
+          ASSERT_TRUE(std::ranges::equal(to, expected));
         }
-        const PixelRows<T> pixels{size.rows,    size.pixels,     source.data(),
-                                  source_pitch, gradient.data(), gradient_pitch};
-        kernel.run(pixels, offsets.data(), sums.data(), kSumsPitch);
-        ASSERT_TRUE(std::ranges::equal(sums, expected));
       }
     }
   }
@@ -309,8 +359,8 @@ void expect_nothing_outside_rows_counts(const TypedKernels<T>& kernels) {
       }
       const std::vector<std::int64_t> offsets(static_cast<std::size_t>(kernel.rows), 0);
       std::vector<T> sums(static_cast<std::size_t>(kernel.rows), T(0));
-      kernel.run({kRows, pixels, source.data(), pitch, gradient.data(), pitch}, offsets.data(),
-                 sums.data(), 1);
+      kernel.run({1, kRows, pixels, source.data(), 0, pitch, 1, gradient.data(), 0, pitch, 1},
+                 offsets.data(), sums.data(), 1);
       for (const T sum : sums) ASSERT_EQ(sum, static_cast<T>(2 * kRows * pixels));
     }
   }

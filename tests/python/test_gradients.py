@@ -176,13 +176,15 @@ def test_backward_of_an_unbatched_item(rng):
     np.testing.assert_allclose(grad_bias, g.sum(axis=(1, 2)), atol=1e-12)
 
 
-def test_an_empty_batch_has_zero_weight_and_bias_gradients():
-    x, w = np.zeros((0, 3, 6, 6), np.float32), np.ones((4, 3, 2, 2), np.float32)
-    g = np.zeros((0, 4, 5, 5), np.float32)
+@pytest.mark.parametrize(("channels", "outputs", "taps"), [(3, 4, 2), (3, 40, 2), (40, 70, 1)])
+def test_an_empty_batch_has_zero_weight_and_bias_gradients(channels, outputs, taps):
+    x = np.zeros((0, channels, 6, 6), np.float32)
+    w = np.ones((outputs, channels, taps, taps), np.float32)
+    g = np.zeros((0, outputs, 7 - taps, 7 - taps), np.float32)
     grad_input, grad_weight, grad_bias = fastconv.conv2d_backward(g, x, w)
     assert grad_input.shape == x.shape
     np.testing.assert_array_equal(grad_weight, np.zeros_like(w))
-    np.testing.assert_array_equal(grad_bias, np.zeros(4))
+    np.testing.assert_array_equal(grad_bias, np.zeros(outputs))
 
 
 def test_the_gradient_without_output_channels_is_zero():

@@ -18,10 +18,10 @@ inline T wrapping_add(T a, T b) {
   return static_cast<T>(static_cast<Element>(a) + static_cast<Element>(b));
 }
 
-#include "kernels/transpose.inl"
-
 #include "kernels/activation.inl"
 #include "kernels/correlation.inl"
+#include "kernels/transpose.inl"
+
 #include "kernels/rows.inl"
 #include "kernels/weight_gradient.inl"
 
@@ -114,7 +114,7 @@ constexpr TypedKernels<T> make_typed_kernels() {
   kernels.outer_product = {kOuterProduct<T>.entries, kOuterProduct<T>.count};
   kernels.dot_product = {kDotProduct<T>.entries, kDotProduct<T>.count};
   kernels.all_finite = all_finite<T>;
-  kernels.transpose = transpose_block<T>;
+  kernels.transpose_sums = transpose_sums<T>;
   return kernels;
 }
 

@@ -43,23 +43,30 @@ struct ChannelCorrelationKernel {
   CorrelationFunction<T> run;
 };
 
-/// Rows of pixels that a weight-gradient kernel reduces over.
+/// Slices of rows of pixels that a weight-gradient kernel reduces over. Pitches lead from slice to
+/// slice and from row to row, steps from pixel to pixel; they may have any sign.
 template <class T>
 struct PixelRows {
-  std::int64_t rows;
-  std::int64_t pixels;        ///< in each row
-  const T* source;            ///< packed input, at the first pixel
-  std::int64_t source_pitch;  ///< from row to row
-  const T* gradient;          ///< packed output gradient, at the first pixel
+  std::int64_t slices;
+  std::int64_t rows;    ///< in each slice
+  std::int64_t pixels;  ///< in each row
+  const T* source;      ///< input, at the first pixel
+  std::int64_t source_slice_pitch;
+  std::int64_t source_pitch;
+  std::int64_t source_step;
+  const T* gradient;  ///< of the output, at the first pixel
+  std::int64_t gradient_slice_pitch;
   std::int64_t gradient_pitch;
+  std::int64_t gradient_step;
 };
 
-/// sums[m][lane] += sum_pixels source[offsets[m] + pixel] * gradient[pixel][lane]
+/// sums[m][lane] (+)= sum_pixels source[offsets[m] + pixel] * gradient[pixel][lane]
 /// for `rows` (channel, tap) pairs m and `vectors` vectors of output channels, `sums` rows
-/// `sums_pitch` apart. The gradient is packed pixel by pixel, `vectors` whole vectors each.
+/// `sums_pitch` apart. A pixel of the gradient is `vectors` whole vectors. Without `add` the sums
+/// are overwritten.
 template <class T>
 using OuterProductFunction = void (*)(const PixelRows<T>& pixels, const std::int64_t* offsets,
-                                      T* sums, std::int64_t sums_pitch);
+                                      T* sums, std::int64_t sums_pitch, bool add);
 
 template <class T>
 struct OuterProductKernel {
@@ -70,7 +77,7 @@ struct OuterProductKernel {
 
 /// sums[m * sums_pitch] += sum_pixels source[offsets[m] + pixel] * gradient[pixel]
 /// for `rows` (channel, tap) pairs m and one output channel, with vectors along the pixels: for
-/// problems with too few output channels to fill a vector.
+/// problems with too few output channels to fill a vector. Both steps are 1.
 template <class T>
 using DotProductFunction = void (*)(const PixelRows<T>& pixels, const std::int64_t* offsets,
                                     T* sums, std::int64_t sums_pitch);
@@ -100,10 +107,12 @@ using LoadBlockFunction = void (*)(T* to, std::int64_t to_pitch, const void* fro
                                    std::int64_t from_pitch, std::int64_t from_stride,
                                    BlockShape shape);
 
-/// to[i * to_pitch + r] = from[r * from_pitch + i] for a block of rows r and elements i.
+/// to[i * to_pitch + r] = sum over p < pieces of from[p * piece_pitch + r * from_pitch + i]
+/// for r < shape.rows and i < shape.count: adds up sums in their order, and transposes them.
 template <class T>
-using TransposeFunction = void (*)(T* to, std::int64_t to_pitch, const T* from,
-                                   std::int64_t from_pitch, BlockShape shape);
+using TransposeSumsFunction = void (*)(T* to, std::int64_t to_pitch, const T* from,
+                                       std::int64_t from_pitch, BlockShape shape,
+                                       std::int64_t pieces, std::int64_t piece_pitch);
 
 /// Weights of one block of rows (destination channels): which of them, and where they go.
 struct WeightShape {
@@ -160,7 +169,7 @@ struct TypedKernels {
   KernelSpan<OuterProductKernel<T>> outer_product;
   KernelSpan<DotProductKernel<T>> dot_product;
   AllFiniteFunction<T> all_finite;
-  TransposeFunction<T> transpose;
+  TransposeSumsFunction<T> transpose_sums;
   // By storage type; null where T is not its compute type, and for types no result has.
   LoadRowFunction<T> load_row[kDataTypeCount];
   LoadBlockFunction<T> load_block[kDataTypeCount];

@@ -81,19 +81,17 @@ void load_row(T* to, std::int64_t to_stride, const void* from, std::int64_t from
 }
 
 /// Transposing reads whole cache lines before it leaves them: kTransposeWidth pixels of all
-/// channels at a time.
+/// channels at a time; without conversion it takes place in registers.
 template <class T, class Storage>
 void load_block(T* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
                 std::int64_t from_stride, BlockShape shape) {
   const auto* source = static_cast<const Storage*>(from);
   constexpr std::int64_t kTransposeWidth = 16;
-  if constexpr (kSameType<T, Storage>) {
-    if (from_pitch == 1 && from_stride != 1) {
-      transpose_block(to, to_pitch, source, from_stride, {shape.count, shape.rows});
+  if (from_pitch == 1 && from_stride != 1) {
+    if constexpr (kSameType<T, Storage>) {
+      transpose_sums(to, to_pitch, source, from_stride, {shape.count, shape.rows}, 1, 0);
       return;
     }
-  }
-  if (from_pitch == 1 && from_stride != 1) {
     for (std::int64_t first = 0; first < shape.count; first += kTransposeWidth) {
       const std::int64_t left = shape.count - first;
       const std::int64_t width = left < kTransposeWidth ? left : kTransposeWidth;
@@ -135,23 +133,20 @@ bool transpose_weights(T* to, const T* from, const WeightShape& shape) {
   constexpr std::int64_t kLanes = Vec<T>::kLanes;
   if (shape.tap_stride == 1 && shape.source_stride == shape.taps &&
       shape.to_source_pitch == shape.taps * shape.to_tap_pitch) {
-    transpose_block(to, shape.to_tap_pitch, from, shape.row_stride,
-                    {shape.rows, shape.sources * shape.taps});
+    transpose_sums(to, shape.to_tap_pitch, from, shape.row_stride,
+                   {shape.rows, shape.sources * shape.taps}, 1, 0);
     return true;
   }
   const std::int64_t step = shape.tap_stride < 0 ? -shape.tap_stride : shape.tap_stride;
   const std::int64_t columns = (shape.taps - 1) * step + 1;
   if (columns > kLanes || shape.row_stride < 0 || shape.source_stride < 0) return false;
   const T* lowest = shape.tap_stride < 0 ? from + (shape.taps - 1) * shape.tap_stride : from;
-  const T* end = lowest + (shape.sources - 1) * shape.source_stride +
-                 (shape.rows - 1) * shape.row_stride + columns;
   alignas(kLanes * sizeof(T)) T square[kLanes * kLanes];
   for (std::int64_t s = 0; s < shape.sources; ++s) {
     T* to_taps = to + s * shape.to_source_pitch;
     for (std::int64_t m = 0; m < shape.rows; m += kLanes) {
-      transpose_square<T, false>(square, kLanes,
-                                 lowest + s * shape.source_stride + m * shape.row_stride,
-                                 shape.row_stride, columns, end);
+      transpose_sums(square, kLanes, lowest + s * shape.source_stride + m * shape.row_stride,
+                     shape.row_stride, {kLanes, columns}, 1, 0);
       for (std::int64_t t = 0; t < shape.taps; ++t) {
         const std::int64_t column = (shape.tap_stride < 0 ? shape.taps - 1 - t : t) * step;
         Vec<T>::load(square + column * kLanes).store(to_taps + t * shape.to_tap_pitch + m);
@@ -240,7 +235,7 @@ void store_block(void* to, std::int64_t to_pitch, std::int64_t to_stride, T* sum
   std::int64_t r = 0;
   if (to_pitch == 1 && to_stride != 1) {
     if constexpr (kSameType<T, Storage>) {
-      transpose_block(result, to_stride, sums, sums_pitch, shape);
+      transpose_sums<T>(result, to_stride, sums, sums_pitch, shape, 1, 0);
       return;
     }
     for (; r + 8 <= shape.rows; r += 8) {

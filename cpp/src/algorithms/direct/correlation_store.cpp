@@ -105,8 +105,8 @@ void Destination<T>::store_positions(const PositionBox& box, std::int64_t first,
   const std::int64_t runs = gaps ? size[0] * size[1] : 1;
   for (std::int64_t run = 0; run < runs; ++run) {
     const std::int64_t from = run / size[1] * sums.slice_pitch + run % size[1] * sums.row_pitch;
-    kernels_.transpose(scratch + run * size[2], positions, sums.data + from * sums.line_pitch,
-                       sums.line_pitch, {gaps ? size[2] : positions, channels});
+    kernels_.transpose_sums(scratch + run * size[2], positions, sums.data + from * sums.line_pitch,
+                            sums.line_pitch, {gaps ? size[2] : positions, channels}, 1, 0);
   }
   store_planes(box, first, channels, {scratch, size[2], size[1] * size[2], positions}, accumulate);
 }

@@ -11,7 +11,8 @@
 ///
 ///     forward, backward_input   correlation_schedule.cpp (decides), correlation_plan.cpp (runs),
 ///                               kernels/correlation.inl
-///     backward_weight           weight_gradient_plan.cpp, kernels/weight_gradient.inl
+///     backward_weight           weight_gradient_schedule.cpp (decides), weight_gradient_plan.cpp
+///                               (runs), kernels/weight_gradient.inl
 ///
 /// geometry.hpp turns padding, stride and dilation of either direction into runs and taps;
 /// tile.hpp chooses tiles and packs them; real_view.hpp sees complex arrays as real ones.

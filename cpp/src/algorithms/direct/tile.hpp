@@ -65,6 +65,12 @@ struct Tile {
   /// Offsets of all taps of the runs from a position's own index, in the order of the packed
   /// weights.
   std::vector<std::int64_t> tap_offsets(const Runs& runs) const;
+  /// Of one.
+  std::int64_t tap_offset(const Tap& d, const Tap& h, const Tap& w) const {
+    const std::int64_t plane =
+        (d.plane * phases[1]->plane_count() + h.plane) * phases[2]->plane_count() + w.plane;
+    return plane * plane_size + (d.shift * pitch[1] + h.shift) * pitch[2] + w.shift;
+  }
 
  private:
   void update();
