@@ -3,6 +3,7 @@
 /// of here under a shared name could replace baseline code with instructions that an older
 /// processor lacks.
 #include "kernels/kernel_table.hpp"
+#include "kernels/winograd_points.hpp"
 #include "simd/vec.hpp"
 
 namespace fastconv::FASTCONV_ISA_NAMESPACE {
@@ -20,8 +21,11 @@ inline T wrapping_add(T a, T b) {
 
 #include "kernels/activation.inl"
 #include "kernels/correlation.inl"
+#include "kernels/matrix_product.inl"
 #include "kernels/rows.inl"
+#include "kernels/transpose.inl"
 #include "kernels/weight_gradient.inl"
+#include "kernels/winograd.inl"
 
 /// An entry for a tile that the instruction set has no registers for would be slower than none:
 /// it is left out of the table.
@@ -42,7 +46,9 @@ constexpr auto make_correlation_kernels() {
   }
 #define FASTCONV_OUTER_PRODUCT(registers, rows, vectors)
 #define FASTCONV_DOT_PRODUCT(registers, rows)
+#define FASTCONV_MATRIX_PRODUCT(registers, rows, vectors)
 #include "kernels/kernels.def"
+#undef FASTCONV_MATRIX_PRODUCT
 #undef FASTCONV_CORRELATION
 #undef FASTCONV_OUTER_PRODUCT
 #undef FASTCONV_DOT_PRODUCT
@@ -59,7 +65,9 @@ constexpr auto make_outer_product_kernels() {
     kernels.entries[kernels.count++] = {rows, vectors, outer_product_tile<T, rows, vectors>}; \
   }
 #define FASTCONV_DOT_PRODUCT(registers, rows)
+#define FASTCONV_MATRIX_PRODUCT(registers, rows, vectors)
 #include "kernels/kernels.def"
+#undef FASTCONV_MATRIX_PRODUCT
 #undef FASTCONV_CORRELATION
 #undef FASTCONV_OUTER_PRODUCT
 #undef FASTCONV_DOT_PRODUCT
@@ -74,13 +82,34 @@ constexpr auto make_dot_product_kernels() {
 #define FASTCONV_DOT_PRODUCT(registers, rows) \
   if constexpr (registers <= kRegisters)      \
     kernels.entries[kernels.count++] = {rows, dot_product_tile<T, rows>};
+#define FASTCONV_MATRIX_PRODUCT(registers, rows, vectors)
 #include "kernels/kernels.def"
+#undef FASTCONV_MATRIX_PRODUCT
 #undef FASTCONV_CORRELATION
 #undef FASTCONV_OUTER_PRODUCT
 #undef FASTCONV_DOT_PRODUCT
   return kernels;
 }
 
+template <class T>
+constexpr auto make_matrix_product_kernels() {
+  KernelArray<MatrixProductKernel<T>, 16> kernels;
+#define FASTCONV_CORRELATION(registers, rows, vectors)
+#define FASTCONV_OUTER_PRODUCT(registers, rows, vectors)
+#define FASTCONV_DOT_PRODUCT(registers, rows)
+#define FASTCONV_MATRIX_PRODUCT(registers, rows, vectors) \
+  if constexpr (registers <= kRegisters)                  \
+    kernels.entries[kernels.count++] = {rows, vectors, matrix_product_tile<T, rows, vectors>};
+#include "kernels/kernels.def"
+#undef FASTCONV_MATRIX_PRODUCT
+#undef FASTCONV_CORRELATION
+#undef FASTCONV_OUTER_PRODUCT
+#undef FASTCONV_DOT_PRODUCT
+  return kernels;
+}
+
+template <class T>
+constexpr auto kMatrixProduct = make_matrix_product_kernels<T>();
 template <class T>
 constexpr auto kCorrelation = make_correlation_kernels<T>();
 template <class T>
@@ -109,6 +138,13 @@ constexpr TypedKernels<T> make_typed_kernels() {
   kernels.outer_product = {kOuterProduct<T>.entries, kOuterProduct<T>.count};
   kernels.dot_product = {kDotProduct<T>.entries, kDotProduct<T>.count};
   kernels.all_finite = all_finite<T>;
+  if constexpr (kIsFloating<T>) {
+    kernels.matrix_product = {kMatrixProduct<T>.entries, kMatrixProduct<T>.count};
+    kernels.winograd = {winograd_source<T>, winograd_weights<T>, winograd_sums<T>};
+    kernels.transpose = transpose<T>;
+    kernels.copy_vectors = copy_vectors<T>;
+    kernels.activate = activate<T>;
+  }
   return kernels;
 }
 
