@@ -1,16 +1,17 @@
 /// Winograd's F(4x4, 3x3), forward and backward-input. D, U and M are the transformed source,
 /// weights and sums; they have 36 frequencies f.
 ///
-///     parallel for each group and vector of destination channels: U = transformed weights [L3]
-///     parallel for each group, block of 48 to 96 tiles, share of the destination channels
-///       for each vector of source channels, box of tiles of one image
-///         pack the padded source as pixels, transform it to D                             [L2]
-///       for each f, panel of 4 vectors of destination channels, 6 tiles
-///         M_f = D_f U_f, where D_(f-1) was: the microkernel                        [registers]
-///       for each vector of destination channels, row of tiles
-///         transform M, repair what is not finite, store: bias, activation, layout
+///     for each round of units: groups, or shares of a large group's destination channels
+///       parallel for each unit and panel of 4 vectors of channels: U = transformed weights   [L3]
+///       parallel for each unit and block of 48 to 96 tiles
+///         for each vector of source channels, box of tiles of one image
+///           pack the padded source as pixels, transform it to D                           [L2]
+///         for each f, panel, 6 tiles
+///           M_f = D_f U_f, where D_(f-1) was: the microkernel                      [registers]
+///         for each vector of destination channels, row of tiles
+///           transform M, repair what is not finite, store: bias, activation, layout
 ///
-/// U is [group][f][panel][source channel][destination channel of the panel], D and M are
+/// U is [unit][f][panel][source channel][destination channel of the panel], D and M are
 /// [f][tile][channel]: vectors lie along channels throughout, so a block may hold tiles of many
 /// small images, and channels-last memory is never transposed. On 64 channels of 56x56 pixels the
 /// products take two thirds of the time.
@@ -43,41 +44,33 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     return arena.used();
   }
 
-  std::size_t packed_weight_bytes() const override {
-    return static_cast<std::size_t>(geometry_.groups * kFrequencies * schedule_.frequency_size) *
-           sizeof(T);
-  }
+  std::size_t packed_weight_bytes() const override { return weight_bytes(schedule_.units); }
 
   void pack_weights(const TensorView& weight, void* packed) const noexcept override {
-    const WeightTransform<T> transform(geometry_, weight, kernels_);
-    const std::int64_t lanes = schedule_.lanes;
-    const std::int64_t panels = panel_count();
-    parallel_for(geometry_.groups * panels, threads_, [&](std::int64_t index, int) {
-      const std::int64_t group = index / panels;
-      const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(index % panels)];
-      T* to = static_cast<T*>(packed) + group * kFrequencies * schedule_.frequency_size +
-              panel.first * lanes * geometry_.source_channels;
-      for (std::int64_t v = 0; v < panel.vectors; ++v) {
-        transform.transform(group, (panel.first + v) * lanes, to + v * lanes, panel.vectors * lanes,
-                            schedule_.frequency_size);
-      }
-    });
+    transform_weights(weight, 0, schedule_.units, static_cast<T*>(packed));
   }
 
   void execute(const Arguments& arguments, void* workspace,
                const void* packed_weights) const noexcept override {
-    if (schedule_.items == 0) return;
+    if (schedule_.units * schedule_.blocks() == 0) return;
     Arena arena(workspace);
     const Workspace memory = lay_out(arena);
-    if (packed_weights == nullptr) {
-      pack_weights(arguments.weight, memory.weights);
-      packed_weights = memory.weights;
+    const T* bias = read_bias(arguments, memory.bias);
+    for (std::int64_t first = 0; first < schedule_.units; first += schedule_.units_per_round) {
+      const std::int64_t end = std::min(first + schedule_.units_per_round, schedule_.units);
+      if (packed_weights == nullptr) {
+        transform_weights(arguments.weight, first, end, memory.weights);
+      }
+      const T* weights = packed_weights != nullptr
+                             ? static_cast<const T*>(packed_weights) + first * schedule_.unit_size()
+                             : memory.weights;
+      parallel_for(
+          (end - first) * schedule_.blocks(), threads_, [&](std::int64_t item, int thread) {
+            const std::int64_t unit = item / schedule_.blocks();
+            compute_item({arguments, weights + unit * schedule_.unit_size(), bias}, first + unit,
+                         item % schedule_.blocks(), memory.threads + thread * memory.thread_stride);
+          });
     }
-    const Call call{arguments, static_cast<const T*>(packed_weights),
-                    read_bias(arguments, memory.bias)};
-    parallel_for(schedule_.items, threads_, [&](std::int64_t item, int thread) {
-      compute_item(call, item, memory.threads + thread * memory.thread_stride);
-    });
   }
 
   std::string description() const override {
@@ -105,13 +98,14 @@ class WinogradPlan final : public detail::AlgorithmPlan {
 
   struct Call {
     const Arguments& arguments;
-    const T* weights;
+    const T* weights;  ///< of the unit
     const T* bias;
   };
 
-  /// A block of tiles: rows of the sequence of all images, and columns.
+  /// A block of tiles: rows of the sequence of all images, and columns; for one unit.
   struct Block {
     std::int64_t group;
+    std::int64_t share;
     std::int64_t first_row;
     std::int64_t end_row;
     std::int64_t column;
@@ -120,7 +114,31 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     std::int64_t tiles() const { return (end_row - first_row) * columns; }
   };
 
-  std::int64_t panel_count() const { return static_cast<std::int64_t>(schedule_.panels.size()); }
+  std::size_t weight_bytes(std::int64_t units) const {
+    return static_cast<std::size_t>(units * schedule_.unit_size()) * sizeof(T);
+  }
+
+  /// Those of units [first, end).
+  void transform_weights(const TensorView& weight, std::int64_t first, std::int64_t end,
+                         T* to) const {
+    const WeightTransform<T> transform(geometry_, weight, kernels_);
+    const std::int64_t lanes = schedule_.lanes;
+    const std::int64_t first_index = schedule_.first_panel_of_unit(first);
+    const std::int64_t count = schedule_.first_panel_of_unit(end) - first_index;
+    parallel_for(count, threads_, [&](std::int64_t index, int) {
+      const std::int64_t group = (first_index + index) / schedule_.panel_count();
+      const std::int64_t p = (first_index + index) % schedule_.panel_count();
+      const std::int64_t share = schedule_.share_of_panel(p);
+      const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(p)];
+      T* panel_to =
+          to + (group * schedule_.shares + share - first) * schedule_.unit_size() +
+          (panel.first * lanes - schedule_.first_channel(share)) * geometry_.source_channels;
+      for (std::int64_t v = 0; v < panel.vectors; ++v) {
+        transform.transform(group, (panel.first + v) * lanes, panel_to + v * lanes,
+                            panel.vectors * lanes, schedule_.frequency_size);
+      }
+    });
+  }
 
   std::int64_t pixel_count() const {
     return SourcePacker<T>::rows_of(schedule_.box_rows) *
@@ -143,7 +161,7 @@ class WinogradPlan final : public detail::AlgorithmPlan {
 
   Workspace lay_out(Arena& arena) const {
     Workspace memory{};
-    memory.weights = arena.take<T>(packed_weight_bytes() / sizeof(T));
+    memory.weights = arena.take<T>(weight_bytes(schedule_.units_per_round) / sizeof(T));
     memory.bias = arena.take<T>(
         problem_.has_bias
             ? static_cast<std::size_t>(geometry_.groups * schedule_.padded_destination_channels)
@@ -151,7 +169,8 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     Arena one(nullptr);
     take_thread_memory(one);
     memory.thread_stride = static_cast<std::int64_t>(one.used() / sizeof(T));
-    const std::int64_t threads = std::min<std::int64_t>(threads_, schedule_.items);
+    const std::int64_t threads =
+        std::min<std::int64_t>(threads_, schedule_.units_per_round * schedule_.blocks());
     memory.threads = arena.take<T>(static_cast<std::size_t>(threads * memory.thread_stride));
     return memory;
   }
@@ -171,22 +190,21 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     return bias;
   }
 
-  void compute_item(const Call& call, std::int64_t item, T* thread_memory) const {
+  void compute_item(const Call& call, std::int64_t unit, std::int64_t index,
+                    T* thread_memory) const {
     Arena arena(thread_memory);
     const ThreadMemory memory = take_thread_memory(arena);
-    const std::int64_t share = item % schedule_.shares;
-    item /= schedule_.shares;
     Block block{};
-    block.column = item % schedule_.column_blocks * schedule_.columns_per_block;
+    block.group = unit / schedule_.shares;
+    block.share = unit % schedule_.shares;
+    block.column = index % schedule_.column_blocks * schedule_.columns_per_block;
     block.columns = std::min(schedule_.columns_per_block, geometry_.tiles[1] - block.column);
-    item /= schedule_.column_blocks;
-    block.first_row = item % schedule_.row_blocks * schedule_.rows_per_block;
+    block.first_row = index / schedule_.column_blocks * schedule_.rows_per_block;
     block.end_row =
         std::min(block.first_row + schedule_.rows_per_block, geometry_.images * geometry_.tiles[0]);
-    block.group = item / schedule_.row_blocks;
     transform_source(call, block, memory);
-    multiply(call, block, share, memory);
-    write(call, block, share, memory);
+    multiply(call, block, memory);
+    write(call, block, memory);
   }
 
   /// Calls body(box, first tile) for the block's boxes of at most so many rows.
@@ -225,20 +243,19 @@ class WinogradPlan final : public detail::AlgorithmPlan {
   }
 
   /// M_f takes the place of D_(f - 1).
-  void multiply(const Call& call, const Block& block, std::int64_t share,
-                const ThreadMemory& memory) const {
-    const std::int64_t first_channel = share_channel(share);
-    const std::int64_t share_channels = share_channel(share + 1) - first_channel;
+  void multiply(const Call& call, const Block& block, const ThreadMemory& memory) const {
+    const std::int64_t first_channel = schedule_.first_channel(block.share);
+    const std::int64_t channels = schedule_.first_channel(block.share + 1) - first_channel;
     for (std::int64_t f = 0; f < kFrequencies; ++f) {
-      const T* weights = call.weights + (block.group * kFrequencies + f) * schedule_.frequency_size;
+      const T* weights = call.weights + f * schedule_.frequency_size;
       const T* source = memory.slots + (f + 1) * schedule_.slot_size;
       T* sums = memory.slots + f * schedule_.slot_size;
-      for (std::int64_t p = schedule_.first_panel(share); p < schedule_.first_panel(share + 1);
-           ++p) {
+      for (std::int64_t p = schedule_.first_panel(block.share);
+           p < schedule_.first_panel(block.share + 1); ++p) {
         const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(p)];
-        const std::int64_t channel = panel.first * schedule_.lanes;
+        const std::int64_t channel = panel.first * schedule_.lanes - first_channel;
         multiply_panel(panel, source, weights + channel * geometry_.source_channels, block.tiles(),
-                       sums + channel - first_channel, share_channels);
+                       sums + channel, channels);
       }
     }
   }
@@ -261,26 +278,17 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  void write(const Call& call, const Block& block, std::int64_t share,
-             const ThreadMemory& memory) const {
+  void write(const Call& call, const Block& block, const ThreadMemory& memory) const {
     const ResultWriter<T> writer(problem_, geometry_, call.arguments, kernels_, call.bias);
-    const std::int64_t first_channel = share_channel(share);
-    const std::int64_t share_channels = share_channel(share + 1) - first_channel;
+    const std::int64_t first_channel = schedule_.first_channel(block.share);
+    const std::int64_t channels = schedule_.first_channel(block.share + 1) - first_channel;
     for_each_box(block, 1, [&](const TileBox& row, std::int64_t tile) {
-      for (std::int64_t c = 0; c < share_channels; c += schedule_.lanes) {
-        writer.write(
-            row, block.group, first_channel + c,
-            {memory.slots + tile * share_channels + c, share_channels, schedule_.slot_size},
-            memory.scratch);
+      for (std::int64_t c = 0; c < channels; c += schedule_.lanes) {
+        writer.write(row, block.group, first_channel + c,
+                     {memory.slots + tile * channels + c, channels, schedule_.slot_size},
+                     memory.scratch);
       }
     });
-  }
-
-  /// The first padded destination channel of a share.
-  std::int64_t share_channel(std::int64_t share) const {
-    const std::int64_t panel = schedule_.first_panel(share);
-    if (panel == panel_count()) return schedule_.padded_destination_channels;
-    return schedule_.panels[static_cast<std::size_t>(panel)].first * schedule_.lanes;
   }
 
   /// Of a panel's weights: most of a first-level cache.

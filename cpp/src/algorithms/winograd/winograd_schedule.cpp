@@ -1,23 +1,40 @@
 #include "algorithms/winograd/winograd_schedule.hpp"
 
 #include <algorithm>
-#include <cstdlib>
 
 namespace fastconv::winograd {
+
+namespace {
+
+/// Of transformed weights that exist at a time, so that they stay in a cache. Transforming the
+/// source once more for each round costs less than memory would.
+constexpr std::int64_t kRoundBytes = 5 << 20;
+
+/// Of the transformed source of a block: the second-level cache. Blocks of fewer tiles would read
+/// the weights of a large layer too often.
+constexpr std::int64_t kBlockBytes = 1 << 20;
+constexpr std::int64_t kLeastTiles = 48;
+constexpr std::int64_t kMostTiles = 128;
+/// Where there would be fewer blocks than threads.
+constexpr std::int64_t kLeastSharedTiles = 12;
+
+/// Most rows of a matrix product; the last ones may be those of no tile.
+constexpr std::int64_t kMostProductRows = 8;
+
+}  // namespace
 
 template <class T>
 Schedule<T>::Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, int threads)
     : lanes(kernels.lanes),
       padded_source_channels(ceil_divide(geometry.source_channels, lanes) * lanes),
       padded_destination_channels(ceil_divide(geometry.destination_channels, lanes) * lanes) {
-  // One vector more, so that the frequencies do not fall into the same set of a cache.
-  frequency_size = geometry.source_channels * padded_destination_channels + lanes;
-  choose_panels(geometry, kernels);
+  choose_panels(kernels);
   choose_blocks(geometry, threads);
+  choose_shares(geometry, threads);
 }
 
 template <class T>
-void Schedule<T>::choose_panels(const Geometry&, const TypedKernels<T>& kernels) {
+void Schedule<T>::choose_panels(const TypedKernels<T>& kernels) {
   // The most multiply-adds for each load.
   const auto intensity = [](const MatrixProductKernel<T>& kernel) {
     return static_cast<double>(kernel.rows * kernel.vectors) / (kernel.rows + kernel.vectors);
@@ -48,12 +65,11 @@ void Schedule<T>::choose_panels(const Geometry&, const TypedKernels<T>& kernels)
 
 template <class T>
 void Schedule<T>::choose_blocks(const Geometry& geometry, int threads) {
-  const std::int64_t channels = std::max(padded_source_channels, padded_destination_channels);
-  std::int64_t most = most_block_tiles(
-      channels, kFrequencies * frequency_size * static_cast<std::int64_t>(sizeof(T)), sizeof(T));
+  const std::int64_t tile_bytes = kFrequencies * static_cast<std::int64_t>(sizeof(T)) *
+                                  std::max(padded_source_channels, padded_destination_channels);
+  const std::int64_t fitting = std::clamp(kBlockBytes / tile_bytes, kLeastTiles, kMostTiles);
   const std::int64_t tiles = geometry.images * geometry.tiles[0] * geometry.tiles[1];
-  constexpr std::int64_t kLeastTiles = 12;
-  most = std::clamp(ceil_divide(tiles, threads), std::min(kLeastTiles, most), most);
+  const std::int64_t most = std::clamp(ceil_divide(tiles, threads), kLeastSharedTiles, fitting);
 
   const std::int64_t rows = geometry.images * geometry.tiles[0];
   column_blocks = ceil_divide(geometry.tiles[1], most);
@@ -62,30 +78,27 @@ void Schedule<T>::choose_blocks(const Geometry& geometry, int threads) {
   rows_per_block = ceil_divide(rows, row_blocks);
   row_blocks = ceil_divide(rows, rows_per_block);
   box_rows = std::min(rows_per_block, geometry.tiles[0]);
-
-  const std::int64_t blocks = geometry.groups * row_blocks * column_blocks;
-  shares = std::clamp<std::int64_t>(ceil_divide(threads, blocks), 1,
-                                    static_cast<std::int64_t>(panels.size()));
-  items = blocks * shares;
-  share_channels = 0;
-  for (std::int64_t share = 0; share < shares; ++share) {
-    std::int64_t vectors = 0;
-    for (std::int64_t p = first_panel(share); p < first_panel(share + 1); ++p) {
-      vectors += panels[static_cast<std::size_t>(p)].vectors;
-    }
-    share_channels = std::max(share_channels, vectors * lanes);
-  }
-  // The last rows of a product may be those of no tile.
-  constexpr std::int64_t kMostRows = 8;
-  slot_size =
-      (block_tiles() + kMostRows) * std::max(padded_source_channels, share_channels) + lanes;
 }
 
-std::int64_t most_block_tiles(std::int64_t channels, std::int64_t weight_bytes,
-                              std::int64_t element_bytes) {
-  if (const char* text = std::getenv("WINO_TILES")) return std::atoi(text);
-  static_cast<void>(weight_bytes);
-  return std::clamp<std::int64_t>((512 << 10) / (kFrequencies * channels * element_bytes), 48, 96);
+template <class T>
+void Schedule<T>::choose_shares(const Geometry& geometry, int threads) {
+  const std::int64_t column_bytes =
+      kFrequencies * geometry.source_channels * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t for_cache =
+      ceil_divide(padded_destination_channels * column_bytes, kRoundBytes);
+  const std::int64_t for_threads = ceil_divide(threads, geometry.groups * blocks());
+  shares = std::min(std::max(for_cache, for_threads), panel_count());
+  share_channels = 0;
+  for (std::int64_t share = 0; share < shares; ++share) {
+    share_channels = std::max(share_channels, first_channel(share + 1) - first_channel(share));
+  }
+  // One vector more, so that the frequencies do not fall into the same set of a cache.
+  frequency_size = geometry.source_channels * share_channels + lanes;
+  units = geometry.groups * shares;
+  units_per_round = std::clamp<std::int64_t>(kRoundBytes / (share_channels * column_bytes),
+                                             ceil_divide(threads, blocks()), units);
+  slot_size =
+      (block_tiles() + kMostProductRows) * std::max(padded_source_channels, share_channels) + lanes;
 }
 
 template class Schedule<float>;

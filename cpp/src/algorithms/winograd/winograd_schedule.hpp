@@ -23,35 +23,52 @@ class Schedule {
  public:
   Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, int threads);
 
-  std::vector<Panel<T>> panels;  ///< of one group
   std::int64_t lanes;
   std::int64_t padded_source_channels;
   std::int64_t padded_destination_channels;
-  std::int64_t frequency_size;  ///< elements of one frequency of a group's transformed weights
-  std::int64_t rows_per_block;  ///< rows of tiles; those of all images form one sequence
+  std::vector<Panel<T>> panels;  ///< of one group
+
+  /// Rows of tiles; those of all images form one sequence.
+  std::int64_t rows_per_block;
   std::int64_t columns_per_block;
   std::int64_t row_blocks;
   std::int64_t column_blocks;
-  std::int64_t shares;          ///< parts that the panels are divided into
-  std::int64_t share_channels;  ///< padded destination channels of the largest share
-  std::int64_t items;           ///< groups, blocks and shares
-  std::int64_t slot_size;       ///< elements of one frequency of a block of tiles
-  std::int64_t box_rows;        ///< most rows of tiles of a box within one image
+  std::int64_t box_rows;  ///< most rows of tiles of a box within one image
+
+  std::int64_t shares;           ///< parts that the panels of a group are divided into
+  std::int64_t share_channels;   ///< padded destination channels of the largest share
+  std::int64_t frequency_size;   ///< elements of one frequency of a share's transformed weights
+  std::int64_t units;            ///< shares of all groups
+  std::int64_t units_per_round;  ///< whose weights are transformed together
+  std::int64_t slot_size;        ///< elements of one frequency of a block of tiles
 
   std::int64_t block_tiles() const { return rows_per_block * columns_per_block; }
+  std::int64_t blocks() const { return row_blocks * column_blocks; }
+  /// Of the transformed weights of a share.
+  std::int64_t unit_size() const { return kFrequencies * frequency_size; }
+  std::int64_t panel_count() const { return static_cast<std::int64_t>(panels.size()); }
   /// Panels [first_panel(share), first_panel(share + 1)) belong to a share.
-  std::int64_t first_panel(std::int64_t share) const {
-    return share * static_cast<std::int64_t>(panels.size()) / shares;
+  std::int64_t first_panel(std::int64_t share) const { return share * panel_count() / shares; }
+  std::int64_t share_of_panel(std::int64_t panel) const {
+    std::int64_t share = 0;
+    while (first_panel(share + 1) <= panel) ++share;
+    return share;
+  }
+  /// Counted through all groups.
+  std::int64_t first_panel_of_unit(std::int64_t unit) const {
+    return unit / shares * panel_count() + first_panel(unit % shares);
+  }
+  /// The first padded destination channel of a share.
+  std::int64_t first_channel(std::int64_t share) const {
+    const std::int64_t panel = first_panel(share);
+    if (panel == panel_count()) return padded_destination_channels;
+    return panels[static_cast<std::size_t>(panel)].first * lanes;
   }
 
  private:
-  void choose_panels(const Geometry& geometry, const TypedKernels<T>& kernels);
+  void choose_panels(const TypedKernels<T>& kernels);
   void choose_blocks(const Geometry& geometry, int threads);
+  void choose_shares(const Geometry& geometry, int threads);
 };
-
-/// Tiles that are transformed together: as many as fit the second-level cache, and enough of them
-/// to read the transformed weights of a large layer seldom.
-std::int64_t most_block_tiles(std::int64_t channels, std::int64_t weight_bytes,
-                              std::int64_t element_bytes);
 
 }  // namespace fastconv::winograd
