@@ -20,10 +20,10 @@ inline T wrapping_add(T a, T b) {
 }
 
 #include "kernels/activation.inl"
+#include "kernels/channel_vectors.inl"
 #include "kernels/correlation.inl"
 #include "kernels/matrix_product.inl"
 #include "kernels/rows.inl"
-#include "kernels/transpose.inl"
 #include "kernels/weight_gradient.inl"
 #include "kernels/winograd.inl"
 
@@ -141,8 +141,8 @@ constexpr TypedKernels<T> make_typed_kernels() {
   if constexpr (kIsFloating<T>) {
     kernels.matrix_product = {kMatrixProduct<T>.entries, kMatrixProduct<T>.count};
     kernels.winograd = {winograd_source<T>, winograd_weights<T>, winograd_sums<T>};
-    kernels.transpose = transpose<T>;
-    kernels.copy_vectors = copy_vectors<T>;
+    kernels.vectors_from_planes = vectors_from_planes<T>;
+    kernels.vectors_from_pixels = vectors_from_pixels<T>;
     kernels.activate = activate<T>;
   }
   return kernels;

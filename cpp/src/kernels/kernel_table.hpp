@@ -134,11 +134,12 @@ using StoreBlockFunction = void (*)(void* to, std::int64_t to_pitch, std::int64_
 template <class T>
 using AllFiniteFunction = bool (*)(const T* values, std::int64_t count);
 
-/// to[i * to_pitch + r] = from[r * from_pitch + i] for i < shape.count and r < shape.rows, which
-/// are at most `lanes`; zeros from there to `lanes`. Writes whole vectors. copy_vectors: to[r *
-/// to_pitch + i] = from[r * from_pitch + i] likewise, i being the channels.
+/// Arranges pixels as whole vectors of channels, `to_pitch` apart, with zeros where channels are
+/// missing. From planes: to[i * to_pitch + r] = from[r * from_pitch + i], the rows of the shape
+/// being channels, at most `lanes`. From pixels: to[r * to_pitch + i] = from[r * from_pitch + i],
+/// its count being channels; whole vectors are copied where it is `lanes`.
 template <class T>
-using ArrangeFunction = void (*)(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
+using VectorsFunction = void (*)(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
                                  std::int64_t to_pitch);
 
 template <class T>
@@ -180,8 +181,8 @@ struct TypedKernels {
   // Null, and none, for integers.
   KernelSpan<MatrixProductKernel<T>> matrix_product;
   WinogradKernels<T> winograd;
-  ArrangeFunction<T> transpose;
-  ArrangeFunction<T> copy_vectors;
+  VectorsFunction<T> vectors_from_planes;
+  VectorsFunction<T> vectors_from_pixels;
   ActivateFunction<T> activate;
   AllFiniteFunction<T> all_finite;
   // By storage type; null where T is not its compute type, and for types no result has.

@@ -85,7 +85,7 @@ void ResultWriter<T>::store_pixels(const Pixels& pixels, std::int64_t columns,
     return;
   }
   kernels_.activate(pixels.first, columns * pixels.pixel_pitch, problem_.activation);
-  kernels_.copy_vectors(pixels.first, pixels.pixel_pitch, {columns, channels}, to, step);
+  kernels_.vectors_from_pixels(pixels.first, pixels.pixel_pitch, {columns, channels}, to, step);
 }
 
 template <class T>
@@ -94,8 +94,8 @@ void ResultWriter<T>::store_planes(const Pixels& pixels, std::int64_t columns,
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t pitch = ceil_divide(columns, lanes) * lanes;
   for (std::int64_t w = 0; w < columns; w += lanes) {
-    kernels_.transpose(pixels.first + w * pixels.pixel_pitch, pixels.pixel_pitch, {lanes, lanes},
-                       planes + w, pitch);
+    kernels_.vectors_from_planes(pixels.first + w * pixels.pixel_pitch, pixels.pixel_pitch,
+                                 {lanes, lanes}, planes + w, pitch);
   }
   const auto store = kernels_.store_block[static_cast<int>(destination_.type)];
   store(to, destination_.strides[1], destination_.strides[4], planes, pitch, {channels, columns},

@@ -77,13 +77,13 @@ void SourcePacker<T>::load(const T* pixels, std::int64_t width, std::int64_t cou
   const std::int64_t channel_step = source_.strides[1];
   const std::int64_t step = source_.strides[4];
   if (channel_step == 1) {
-    kernels_.copy_vectors(pixels, step, {width, count}, to, kernels_.lanes);
+    kernels_.vectors_from_pixels(pixels, step, {width, count}, to, kernels_.lanes);
   } else if (step == 1 || width == 1) {
-    kernels_.transpose(pixels, channel_step, {count, width}, to, kernels_.lanes);
+    kernels_.vectors_from_planes(pixels, channel_step, {count, width}, to, kernels_.lanes);
   } else {
     const auto load_block = kernels_.load_block[static_cast<int>(source_.type)];
     load_block(scratch, width, pixels, channel_step, step, {count, width});
-    kernels_.transpose(scratch, width, {count, width}, to, kernels_.lanes);
+    kernels_.vectors_from_planes(scratch, width, {count, width}, to, kernels_.lanes);
   }
 }
 

@@ -51,21 +51,22 @@ void WeightTransform<T>::gather(const T* weights, std::int64_t rows, std::int64_
   const std::int64_t step_h = weight_.strides[3];
   const std::int64_t step_w = weight_.strides[4];
   if (step_w == 1 && step_h == 3 && source_stride_ == kTaps) {
-    kernels_.transpose(weights, destination_stride_, {rows, kTaps * sources}, taps, lanes);
+    kernels_.vectors_from_planes(weights, destination_stride_, {rows, kTaps * sources}, taps,
+                                 lanes);
   } else if (step_w == 1 && step_h == 3) {
     for (std::int64_t s = 0; s < sources; ++s) {
-      kernels_.transpose(weights + s * source_stride_, destination_stride_, {rows, kTaps},
-                         taps + s * kTaps * lanes, lanes);
+      kernels_.vectors_from_planes(weights + s * source_stride_, destination_stride_, {rows, kTaps},
+                                   taps + s * kTaps * lanes, lanes);
     }
   } else if (source_stride_ == 1 || destination_stride_ == 1) {
     for (std::int64_t tap = 0; tap < kTaps; ++tap) {
       const T* from = weights + tap / 3 * step_h + tap % 3 * step_w;
       if (source_stride_ == 1) {
-        kernels_.transpose(from, destination_stride_, {rows, sources}, taps + tap * lanes,
-                           kTaps * lanes);
+        kernels_.vectors_from_planes(from, destination_stride_, {rows, sources}, taps + tap * lanes,
+                                     kTaps * lanes);
       } else {
-        kernels_.copy_vectors(from, source_stride_, {sources, rows}, taps + tap * lanes,
-                              kTaps * lanes);
+        kernels_.vectors_from_pixels(from, source_stride_, {sources, rows}, taps + tap * lanes,
+                                     kTaps * lanes);
       }
     }
   } else {

@@ -6,10 +6,6 @@ namespace fastconv::winograd {
 
 namespace {
 
-/// Of transformed weights that exist at a time, so that they stay in a cache. Transforming the
-/// source once more for each round costs less than memory would.
-constexpr std::int64_t kRoundBytes = 5 << 20;
-
 /// Of the transformed source of a block: the second-level cache. Blocks of fewer tiles would read
 /// the weights of a large layer too often.
 constexpr std::int64_t kBlockBytes = 1 << 20;

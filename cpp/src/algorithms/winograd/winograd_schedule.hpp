@@ -7,6 +7,10 @@
 
 namespace fastconv::winograd {
 
+/// Of transformed weights that exist at a time, so that they stay in a cache. Transforming the
+/// source once more for each round costs less than memory would.
+inline constexpr std::int64_t kRoundBytes = 5 << 20;
+
 /// Vectors of destination channels that one product computes.
 template <class T>
 struct Panel {

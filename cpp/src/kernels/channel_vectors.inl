@@ -1,4 +1,4 @@
-/// Transposition between planes of channels and pixels with their channels side by side.
+/// Pixels with a vector of channels each, from planes of channels, or from channels side by side.
 
 /// The lower (upper) halves of two vectors, element by element in turn.
 template <bool kUpper, class V>
@@ -24,7 +24,7 @@ inline V interleave(V a, V b) {
 /// Each stage rotates the bits of an element's index (row, column) by one, as a perfect shuffle
 /// does, so that after log2(lanes) of them rows and columns have changed places.
 template <class V>
-inline void transpose_square(V (&rows)[V::kLanes]) {
+inline void transpose_vectors(V (&rows)[V::kLanes]) {
   constexpr int kHalf = V::kLanes / 2;
 #pragma GCC unroll 4
   for (int stage = 1; stage < V::kLanes; stage *= 2) {
@@ -39,10 +39,10 @@ inline void transpose_square(V (&rows)[V::kLanes]) {
   }
 }
 
-/// Squares of lanes x lanes; rows that are missing are zeros.
+/// Squares of lanes x lanes; channels that are missing are zeros.
 template <class T>
-void transpose(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
-               std::int64_t to_pitch) {
+void vectors_from_planes(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
+                         std::int64_t to_pitch) {
   using V = Vec<T>;
   constexpr int kLanes = V::kLanes;
   for (std::int64_t first = 0; first < shape.count; first += kLanes) {
@@ -59,7 +59,7 @@ void transpose(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
             r < shape.rows ? V::load_partial(from + r * from_pitch + first, width) : V::zero();
       }
     }
-    transpose_square(rows);
+    transpose_vectors(rows);
     if (left >= kLanes) {
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) rows[i].store(to + (first + i) * to_pitch);
@@ -74,8 +74,8 @@ void transpose(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
 
 /// Whole vectors, one for each row.
 template <class T>
-void copy_vectors(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
-                  std::int64_t to_pitch) {
+void vectors_from_pixels(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
+                         std::int64_t to_pitch) {
   using V = Vec<T>;
   if (shape.count >= V::kLanes) {
     for (std::int64_t r = 0; r < shape.rows; ++r) {
