@@ -347,7 +347,7 @@ TEST(Winograd, TakesManySmallImagesAndRoundsOfWeights) {
   std::mt19937_64 random(3);
   for (const Pass pass : kCorrelations) {
     for (const auto& d : {layer(70, 5, 6, 3, 5), layer(1, 256, 260, 3, 4), layer(3, 260, 256, 2, 1),
-                          layer(1, 4, 5, 3, 700)}) {
+                          layer(1, 4, 5, 3, 700), layer(0, 4, 5, 6, 7)}) {
       ProblemDescription description = d;
       set_types(description, pass, uniform(DataType::float32));
       for (const int threads : {1, 2, 5}) {

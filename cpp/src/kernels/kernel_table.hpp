@@ -62,8 +62,8 @@ struct DotProductKernel {
   DotProductFunction<T> run;
 };
 
-/// out[m][column] = sum_r left[m * left_pitch + r] * right[r][column], plus what `out` holds if
-/// `adds`, for `rows` rows m and `vectors` vectors of columns. The right matrix is packed row by
+/// out[m][column] = sum_r left[m * left_pitch + r] * right[r][column], then plus what `out` holds
+/// if `adds`, for `rows` rows m and `vectors` vectors of columns. The right matrix is packed row by
 /// row, `vectors` whole vectors each; `out` rows lie `out_pitch` apart.
 template <class T>
 using MatrixProductFunction = void (*)(const T* left, std::int64_t left_pitch, const T* right,

@@ -4,6 +4,9 @@
 /// depth loads kVectors vectors of the right matrix and broadcasts kRows elements of the left one,
 /// each from a row of its own. Registers: kRows * kVectors + kVectors + 1.
 ///
+/// What `out` holds is added last, so that a long sum may be cut into pieces whose rounding errors
+/// do not multiply.
+///
 /// Preconditions: the right matrix is packed [depth][kVectors vectors]; whole vectors may be
 /// written to `out`, and read from it if `adds`.
 
@@ -16,13 +19,6 @@ void matrix_product_tile(const T* left, std::int64_t left_pitch, const T* right,
   for (int m = 0; m < kRows; ++m) {
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) sums[m][v] = V::zero();
-  }
-  if (adds) {
-#pragma GCC unroll 8
-    for (int m = 0; m < kRows; ++m) {
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[m][v] = V::load(out + m * out_pitch + v * V::kLanes);
-    }
   }
   for (std::int64_t r = 0; r < depth; ++r) {
     V loaded[kVectors];
@@ -39,6 +35,10 @@ void matrix_product_tile(const T* left, std::int64_t left_pitch, const T* right,
 #pragma GCC unroll 8
   for (int m = 0; m < kRows; ++m) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[m][v].store(out + m * out_pitch + v * V::kLanes);
+    for (int v = 0; v < kVectors; ++v) {
+      T* to = out + m * out_pitch + v * V::kLanes;
+      if (adds) sums[m][v] = V{sums[m][v].value + V::load(to).value};
+      sums[m][v].store(to);
+    }
   }
 }

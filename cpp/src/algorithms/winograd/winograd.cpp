@@ -7,7 +7,6 @@ namespace fastconv::winograd {
 
 std::optional<std::string> refuses(const Problem& problem) {
   constexpr std::int64_t kLeastChannels = 4;
-  constexpr std::int64_t kMostChannels = 4096;
   if (problem.pass == Pass::backward_weight) return "it does not compute gradients of weights";
   const DataType type = problem.result_type();
   if (type != DataType::float32 && type != DataType::float64) {
@@ -31,9 +30,6 @@ std::optional<std::string> refuses(const Problem& problem) {
   const Geometry geometry(problem);
   if (std::min(geometry.source_channels, geometry.destination_channels) < kLeastChannels) {
     return "a group has few channels, so that transforms would cost more than they save";
-  }
-  if (geometry.source_channels > kMostChannels) {
-    return "a group has so many channels that rounding errors would grow";
   }
   return std::nullopt;
 }

@@ -52,7 +52,7 @@ class WinogradPlan final : public detail::AlgorithmPlan {
 
   void execute(const Arguments& arguments, void* workspace,
                const void* packed_weights) const noexcept override {
-    if (schedule_.units * schedule_.blocks() == 0) return;
+    if (geometry_.images == 0) return;
     Arena arena(workspace);
     const Workspace memory = lay_out(arena);
     const T* bias = read_bias(arguments, memory.bias);
@@ -260,14 +260,13 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  /// In pieces of the depth whose weights stay in the first-level cache.
+  /// In pieces of the depth.
   void multiply_panel(const Panel<T>& panel, const T* source, const T* weights, std::int64_t tiles,
                       T* sums, std::int64_t sums_pitch) const {
     const std::int64_t width = panel.vectors * schedule_.lanes;
     const std::int64_t pitch = schedule_.padded_source_channels;
-    const std::int64_t most_depth = kPanelBytes / (width * static_cast<std::int64_t>(sizeof(T)));
-    for (std::int64_t c = 0; c < geometry_.source_channels; c += most_depth) {
-      const std::int64_t depth = std::min(most_depth, geometry_.source_channels - c);
+    for (std::int64_t c = 0; c < geometry_.source_channels; c += kDepthPiece) {
+      const std::int64_t depth = std::min(kDepthPiece, geometry_.source_channels - c);
       for (std::int64_t tile = 0; tile < tiles;) {
         const MatrixProductKernel<T>& kernel =
             tiles - tile >= panel.kernel->rows ? *panel.kernel : *panel.last_rows;
@@ -291,8 +290,9 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     });
   }
 
-  /// Of a panel's weights: most of a first-level cache.
-  static constexpr std::int64_t kPanelBytes = 32 << 10;
+  /// Source channels that are added up in one sequence: the weights of a panel, for so many, take
+  /// most of a first-level cache, and rounding errors grow less than in one long sequence.
+  static constexpr std::int64_t kDepthPiece = 128;
 
   Problem problem_;
   Geometry geometry_;

@@ -67,7 +67,8 @@ void Schedule<T>::choose_blocks(const Geometry& geometry, int threads) {
   const std::int64_t tiles = geometry.images * geometry.tiles[0] * geometry.tiles[1];
   const std::int64_t most = std::clamp(ceil_divide(tiles, threads), kLeastSharedTiles, fitting);
 
-  const std::int64_t rows = geometry.images * geometry.tiles[0];
+  // An empty batch has one block without tiles.
+  const std::int64_t rows = std::max<std::int64_t>(1, geometry.images * geometry.tiles[0]);
   column_blocks = ceil_divide(geometry.tiles[1], most);
   columns_per_block = ceil_divide(geometry.tiles[1], column_blocks);
   row_blocks = ceil_divide(rows, std::max<std::int64_t>(1, most / columns_per_block));
