@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "convolution_case.hpp"
@@ -322,15 +323,22 @@ TEST(Winograd, TakesEveryOptionOfBothPasses) {
   }
 }
 
-/// Planes, slices of a kernel of depth one, and every mode of padding.
+/// A kernel of one slice and of several, and every mode of padding.
 TEST(Winograd, TakesVolumesAndPadding) {
   std::mt19937_64 random(2);
-  for (const PaddingMode mode : kPaddingModes) {
+  for (const auto& [mode, depth] : {std::pair{PaddingMode::zeros, 1},
+                                    {PaddingMode::constant, 1},
+                                    {PaddingMode::reflect, 3},
+                                    {PaddingMode::symmetric, 2},
+                                    {PaddingMode::replicate, 1},
+                                    {PaddingMode::circular, 3},
+                                    {PaddingMode::constant, 4}}) {
     ProblemDescription d = layer(2, 7, 9, 6, 11);
     d.spatial_rank = 3;
-    d.input[0] = 3;
-    d.pad_before = {0, 4, 1};
-    d.pad_after = {0, 1, 3};
+    d.input[0] = 4;
+    d.kernel[0] = depth;
+    d.pad_before = {depth / 2, 4, 1};
+    d.pad_after = {depth, 1, 3};
     d.padding_mode = mode;
     if (mode == PaddingMode::constant) d.padding_value = 2.0;
     for (const Layout layout : {Layout::channels_first, Layout::channels_last, Layout::repeated}) {
@@ -339,6 +347,32 @@ TEST(Winograd, TakesVolumesAndPadding) {
       ASSERT_NO_THROW(Plan(problem, {.algorithm = "winograd"}));
       const Layout of_output = layout == Layout::repeated ? Layout::channels_first : layout;
       expect_equal_to_reference(problem, {.layouts = {layout, layout, of_output}}, random);
+    }
+  }
+}
+
+TEST(Winograd, TakesEveryOptionOfVolumes) {
+  std::mt19937_64 random(9);
+  for (const Pass pass : kCorrelations) {
+    for (const std::int64_t channels : {5, 16}) {
+      for (const Layout layout : {Layout::channels_first, Layout::channels_last, Layout::spread}) {
+        for (const bool flip : {false, true}) {
+          ProblemDescription d = layer(1, 2 * channels, 2 * 70, 5, 2);
+          set_types(d, pass, uniform(DataType::float32));
+          d.spatial_rank = 3;
+          d.groups = 2;
+          d.c_per_group = channels;
+          d.input[0] = 5;
+          d.kernel[0] = 3;
+          d.pad_before[0] = 2;
+          d.pad_after[0] = -1;
+          d.flip = flip;
+          d.has_bias = d.accumulate = true;
+          expect_equal_to_reference(
+              describe(d), {.layouts = {layout, layout, layout}, .threads = 3, .packed = flip},
+              random);
+        }
+      }
     }
   }
 }
@@ -414,8 +448,11 @@ TEST(Winograd, KeepsWhatIsNotFiniteWithinItsWindows) {
                               std::numeric_limits<float>::max()}) {
       for (const bool in_weight : {false, true}) {
         for (const Layout layout : {Layout::channels_first, Layout::channels_last}) {
-          ProblemDescription d = layer(2, 7, 18, 13, 22);
+          ProblemDescription d = layer(2, 7, 9, 9, 13);
           set_types(d, pass, uniform(DataType::float32));
+          d.spatial_rank = 3;
+          d.input[0] = d.kernel[0] = 2;
+          d.pad_before[0] = 1;
           d.has_bias = true;
           const Problem problem = describe(d);
           const std::array<Layout, 3> layouts{layout, Layout::channels_first, layout};
@@ -424,8 +461,8 @@ TEST(Winograd, KeepsWhatIsNotFiniteWithinItsWindows) {
           const Tensor& source = pass == Pass::forward ? tensors.input() : tensors.output();
           const TensorView& view = (in_weight ? tensors.weight() : source).view();
           const std::array<std::int64_t, 5> position =
-              in_weight ? std::array<std::int64_t, 5>{3, 2, 0, 2, 0}
-                        : std::array<std::int64_t, 5>{1, 4, 0, 6, 9};
+              in_weight ? std::array<std::int64_t, 5>{3, 2, 1, 2, 0}
+                        : std::array<std::int64_t, 5>{1, 4, 1, 6, 9};
           std::int64_t offset = 0;
           for (std::size_t a = 0; a < 5; ++a) offset += position[a] * view.strides[a];
           static_cast<float*>(view.data)[offset] = value;

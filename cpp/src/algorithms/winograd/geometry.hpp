@@ -7,6 +7,7 @@
 #include "fastconv/problem.hpp"
 #include "fastconv/tensor_view.hpp"
 #include "kernels/winograd_points.hpp"
+#include "padding.hpp"
 
 namespace fastconv::winograd {
 
@@ -19,8 +20,12 @@ struct Geometry {
   explicit Geometry(const Problem& problem)
       : forward(problem.pass == Pass::forward),
         mirrored(problem.flip == forward),
-        images(problem.n * problem.axes[0].output),
-        depth(problem.axes[0].output),
+        depth(forward ? problem.axes[0].output : problem.axes[0].input),
+        source_depth(forward ? problem.axes[0].input : problem.axes[0].output),
+        depth_taps(problem.axes[0].kernel),
+        first_depth(forward ? -problem.axes[0].pad_before
+                            : problem.axes[0].pad_before - (problem.axes[0].kernel - 1)),
+        images(problem.n * depth),
         groups(problem.g),
         source_channels((forward ? problem.c : problem.k) / problem.g),
         destination_channels((forward ? problem.k : problem.c) / problem.g),
@@ -39,15 +44,31 @@ struct Geometry {
     return forward ? input : output;
   }
 
-  /// Elements from the view's beginning to an image: one slice of one item of the batch.
-  std::int64_t image_offset(const TensorView& view, std::int64_t image) const {
+  /// Elements from the view's beginning to an image of the destination: one slice of one item of
+  /// the batch.
+  std::int64_t destination_offset(const TensorView& view, std::int64_t image) const {
     return image / depth * view.strides[0] + image % depth * view.strides[2];
+  }
+  /// The slice of the source that an image meets with a tap of the kernel's depth, or -1 where it
+  /// lies in the padding.
+  std::int64_t source_slice(std::int64_t image, std::int64_t tap) const {
+    return padded_source(image % depth + first_depth + tap, source_depth, mode);
+  }
+  std::int64_t source_offset(const TensorView& view, std::int64_t image, std::int64_t slice) const {
+    return image / depth * view.strides[0] + slice * view.strides[2];
+  }
+  /// The element of the kernel that stands at a tap of an axis.
+  std::int64_t kernel_element(std::int64_t tap, std::int64_t taps) const {
+    return mirrored ? taps - 1 - tap : tap;
   }
 
   bool forward;
-  bool mirrored;
-  std::int64_t images;
-  std::int64_t depth;
+  bool mirrored;       ///< the kernel, along every axis
+  std::int64_t depth;  ///< of the destination
+  std::int64_t source_depth;
+  std::int64_t depth_taps;
+  std::int64_t first_depth;
+  std::int64_t images;  ///< slices of all items of the batch
   std::int64_t groups;
   std::int64_t source_channels;       ///< of one group
   std::int64_t destination_channels;  ///< likewise

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "padding.hpp"
 #include "runtime/aligned_buffer.hpp"
 
 namespace fastconv::winograd {
@@ -44,7 +43,8 @@ void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t
   const std::int64_t padded_channels = ceil_divide(geometry_.destination_channels, lanes) * lanes;
   const T* bias = bias_ != nullptr ? bias_ + group * padded_channels + first : nullptr;
   const auto& strides = destination_.strides;
-  T* to = static_cast<T*>(destination_.data) + geometry_.image_offset(destination_, row.image) +
+  T* to = static_cast<T*>(destination_.data) +
+          geometry_.destination_offset(destination_, row.image) +
           (group * geometry_.destination_channels + first) * strides[1] + region.h * strides[3] +
           region.w * strides[4];
 
@@ -129,27 +129,26 @@ T ResultWriter<T>::compute(const Region& region, std::int64_t channel, std::int6
   const std::int64_t k_per_group = geometry_.forward ? geometry_.destination_channels : sources;
   const T* weight = static_cast<const T*>(weight_.data) + region.group * k_per_group * weights[0] +
                     (region.channel + channel) * weights[geometry_.forward ? 0 : 1];
-  const T* image = static_cast<const T*>(source_.data) +
-                   geometry_.image_offset(source_, region.image) +
-                   region.group * sources * source_.strides[1];
+  const T* image =
+      static_cast<const T*>(source_.data) + region.group * sources * source_.strides[1];
   double sum = 0.0;
   for (std::int64_t c = 0; c < sources; ++c) {
-    for (std::int64_t a = 0; a < 3; ++a) {
-      const std::int64_t from_h =
-          padded_source(h + geometry_.first[0] + a, geometry_.source_size[0], geometry_.mode);
-      for (std::int64_t b = 0; b < 3; ++b) {
-        const std::int64_t from_w =
-            padded_source(w + geometry_.first[1] + b, geometry_.source_size[1], geometry_.mode);
-        const bool inside = from_h >= 0 && from_w >= 0;
-        if (!inside && !geometry_.forward) continue;
-        const double value = inside ? image[c * source_.strides[1] + from_h * source_.strides[3] +
-                                            from_w * source_.strides[4]]
-                                    : geometry_.fill;
-        const std::int64_t tap_h = geometry_.mirrored ? 2 - a : a;
-        const std::int64_t tap_w = geometry_.mirrored ? 2 - b : b;
-        sum += value * weight[c * weights[geometry_.forward ? 1 : 0] + tap_h * weights[3] +
-                              tap_w * weights[4]];
-      }
+    for (std::int64_t tap = 0; tap < 9 * geometry_.depth_taps; ++tap) {
+      const std::int64_t slice = geometry_.source_slice(region.image, tap / 9);
+      const std::int64_t from_h = padded_source(h + geometry_.first[0] + tap / 3 % 3,
+                                                geometry_.source_size[0], geometry_.mode);
+      const std::int64_t from_w =
+          padded_source(w + geometry_.first[1] + tap % 3, geometry_.source_size[1], geometry_.mode);
+      const bool inside = slice >= 0 && from_h >= 0 && from_w >= 0;
+      if (!inside && !geometry_.forward) continue;
+      const double value = inside ? image[geometry_.source_offset(source_, region.image, slice) +
+                                          c * source_.strides[1] + from_h * source_.strides[3] +
+                                          from_w * source_.strides[4]]
+                                  : geometry_.fill;
+      sum += value * weight[c * weights[geometry_.forward ? 1 : 0] +
+                            geometry_.kernel_element(tap / 9, geometry_.depth_taps) * weights[2] +
+                            geometry_.kernel_element(tap / 3 % 3, 3) * weights[3] +
+                            geometry_.kernel_element(tap % 3, 3) * weights[4]];
     }
   }
   return static_cast<T>(sum);

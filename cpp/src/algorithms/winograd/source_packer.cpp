@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "padding.hpp"
-
 namespace fastconv::winograd {
 
 template <class T>
@@ -20,11 +18,17 @@ std::int64_t SourcePacker<T>::source_position(std::size_t axis, std::int64_t pos
 }
 
 template <class T>
-void SourcePacker<T>::pack(const TileBox& box, std::int64_t first, std::int64_t count, T* scratch,
-                           T* to) const {
+void SourcePacker<T>::pack(const TileBox& box, std::int64_t depth_tap, std::int64_t first,
+                           std::int64_t count, T* scratch, T* to) const {
   const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t slice = geometry_.source_slice(box.image, depth_tap);
+  if (slice < 0) {
+    std::fill_n(to, rows_of(box.rows) * rows_of(box.columns) * lanes,
+                static_cast<T>(geometry_.fill));
+    return;
+  }
   const T* image = static_cast<const T*>(source_.data) +
-                   geometry_.image_offset(source_, box.image) + first * source_.strides[1];
+                   geometry_.source_offset(source_, box.image, slice) + first * source_.strides[1];
   const auto& source_size = geometry_.source_size;
   Columns columns{};
   columns.start = geometry_.first[1] + kTileOutputs * box.column;

@@ -12,8 +12,10 @@ class SourcePacker {
  public:
   SourcePacker(const Geometry& geometry, const TensorView& source, const TypedKernels<T>& kernels);
 
-  /// Channels [first, first + count), of all groups together, at most one vector.
-  void pack(const TileBox& box, std::int64_t first, std::int64_t count, T* scratch, T* to) const;
+  /// For a tap of the kernel's depth: channels [first, first + count), of all groups together, at
+  /// most one vector.
+  void pack(const TileBox& box, std::int64_t depth_tap, std::int64_t first, std::int64_t count,
+            T* scratch, T* to) const;
 
   static std::int64_t rows_of(std::int64_t tile_rows) { return kTileOutputs * tile_rows + 2; }
 

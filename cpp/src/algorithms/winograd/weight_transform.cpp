@@ -32,6 +32,18 @@ void WeightTransform<T>::transform(std::int64_t group, std::int64_t first, T* to
   const T* weights = static_cast<const T*>(weight_.data) +
                      group * k_per_group * weight_.strides[0] + first * destination_stride_;
   const std::int64_t rows = std::min(lanes, geometry_.destination_channels - first);
+  for (std::int64_t tap = 0; tap < geometry_.depth_taps; ++tap) {
+    transform_tap(
+        weights + geometry_.kernel_element(tap, geometry_.depth_taps) * weight_.strides[2], rows,
+        to + tap * geometry_.source_channels * to_pitch, to_pitch, frequency_pitch);
+  }
+}
+
+/// One slice of the kernel.
+template <class T>
+void WeightTransform<T>::transform_tap(const T* weights, std::int64_t rows, T* to,
+                                       std::int64_t to_pitch, std::int64_t frequency_pitch) const {
+  const std::int64_t lanes = kernels_.lanes;
   alignas(kAlignment) T taps[kGatheredSources * kTaps * kMostLanes];
   for (std::int64_t source = 0; source < geometry_.source_channels; source += kGatheredSources) {
     const std::int64_t count = std::min(kGatheredSources, geometry_.source_channels - source);

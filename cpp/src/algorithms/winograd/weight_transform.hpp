@@ -13,11 +13,13 @@ class WeightTransform {
                   const TypedKernels<T>& kernels);
 
   /// Destination channels [first, first + lanes) of a group, zeros beyond the last:
-  /// to[f * frequency_pitch + source * to_pitch + lane].
+  /// to[f * frequency_pitch + (depth tap * source channels + source) * to_pitch + lane].
   void transform(std::int64_t group, std::int64_t first, T* to, std::int64_t to_pitch,
                  std::int64_t frequency_pitch) const;
 
  private:
+  void transform_tap(const T* weights, std::int64_t rows, T* to, std::int64_t to_pitch,
+                     std::int64_t frequency_pitch) const;
   void gather(const T* weights, std::int64_t rows, std::int64_t sources, T* taps) const;
 
   const Geometry& geometry_;

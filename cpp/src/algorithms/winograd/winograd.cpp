@@ -15,14 +15,12 @@ std::optional<std::string> refuses(const Problem& problem) {
   if (problem.input_type != type || problem.weight_type != type || problem.output_type != type) {
     return "its tensors have different types";
   }
-  const Axis& depth = problem.axes[0];
-  if (depth.kernel != 1 || depth.stride != 1 || depth.pad_before != 0 || depth.pad_after != 0) {
-    return "its kernel is three-dimensional";
-  }
-  for (std::size_t a = 1; a < 3; ++a) {
+  for (std::size_t a = 0; a < 3; ++a) {
     const Axis& axis = problem.axes[a];
-    if (axis.kernel != 3) return "its kernel is not 3x3";
-    if (axis.stride != 1 || axis.dilation != 1) return "it has a stride or dilation";
+    if (a > 0 && axis.kernel != 3) return "its kernel is not 3x3";
+    if (axis.stride != 1 || (axis.kernel > 1 && axis.dilation != 1)) {
+      return "it has a stride or dilation";
+    }
   }
   if (problem.pass == Pass::backward_input && repeats_input(problem.padding_mode)) {
     return "its padding repeats the input";
@@ -49,8 +47,9 @@ double estimate_cost(const Problem& problem, int threads) {
   const Geometry geometry(problem);
   const auto number = [](std::int64_t count) { return static_cast<double>(count); };
   const double tiles = number(geometry.images) * number(geometry.tiles[0] * geometry.tiles[1]);
-  const double sources = number(geometry.source_channels);
-  const double source_vectors = number(ceil_divide(geometry.source_channels, lanes));
+  const double sources = number(geometry.depth_taps * geometry.source_channels);
+  const double source_vectors =
+      number(geometry.depth_taps * ceil_divide(geometry.source_channels, lanes));
   const double result_vectors = number(ceil_divide(geometry.destination_channels, lanes));
   const double weight_bytes = kFrequencies * sources * result_vectors * number(lanes) *
                               number(static_cast<std::int64_t>(size_of(problem.result_type())));

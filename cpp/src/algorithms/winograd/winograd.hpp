@@ -3,8 +3,8 @@
 #include "algorithms/algorithm.hpp"
 
 /// Winograd's convolution F(4x4, 3x3): 36 multiplications for 16 outputs of a 3x3 kernel instead
-/// of 144. Forward and backward-input, stride 1, dilation 1, float32 and float64; a kernel of
-/// depth 1 in three dimensions.
+/// of 144. Forward and backward-input, stride 1, dilation 1, float32 and float64. In three
+/// dimensions a kernel has any depth: its taps count as further source channels.
 ///
 ///     winograd_plan.cpp      the loops
 ///     geometry.hpp           either pass as one: source, destination, offset, mirrored or not

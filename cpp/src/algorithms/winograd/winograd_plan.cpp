@@ -3,7 +3,7 @@
 ///
 ///     for each round of units: groups, or shares of a large group's destination channels
 ///       parallel for each unit and panel of 4 vectors of channels: U = transformed weights   [L3]
-///       parallel for each unit and block of 48 to 96 tiles
+///       parallel for each unit and block of 48 to 128 tiles
 ///         for each vector of source channels, box of tiles of one image
 ///           pack the padded source as pixels, transform it to D                           [L2]
 ///         for each f, panel, 6 tiles
@@ -130,9 +130,8 @@ class WinogradPlan final : public detail::AlgorithmPlan {
       const std::int64_t p = (first_index + index) % schedule_.panel_count();
       const std::int64_t share = schedule_.share_of_panel(p);
       const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(p)];
-      T* panel_to =
-          to + (group * schedule_.shares + share - first) * schedule_.unit_size() +
-          (panel.first * lanes - schedule_.first_channel(share)) * geometry_.source_channels;
+      T* panel_to = to + (group * schedule_.shares + share - first) * schedule_.unit_size() +
+                    (panel.first * lanes - schedule_.first_channel(share)) * schedule_.depth;
       for (std::int64_t v = 0; v < panel.vectors; ++v) {
         transform.transform(group, (panel.first + v) * lanes, panel_to + v * lanes,
                             panel.vectors * lanes, schedule_.frequency_size);
@@ -199,9 +198,9 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     block.share = unit % schedule_.shares;
     block.column = index % schedule_.column_blocks * schedule_.columns_per_block;
     block.columns = std::min(schedule_.columns_per_block, geometry_.tiles[1] - block.column);
-    block.first_row = index / schedule_.column_blocks * schedule_.rows_per_block;
-    block.end_row =
-        std::min(block.first_row + schedule_.rows_per_block, geometry_.images * geometry_.tiles[0]);
+    const std::int64_t row_block = index / schedule_.column_blocks;
+    block.first_row = schedule_.first_row(row_block);
+    block.end_row = schedule_.first_row(row_block + 1);
     transform_source(call, block, memory);
     multiply(call, block, memory);
     write(call, block, memory);
@@ -227,18 +226,21 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     const std::int64_t lanes = schedule_.lanes;
     const std::int64_t channels = geometry_.source_channels;
     const std::int64_t row_pitch = SourcePacker<T>::rows_of(block.columns) * lanes;
-    for (std::int64_t c = 0; c < channels; c += lanes) {
-      for_each_box(block, schedule_.box_rows, [&](const TileBox& box, std::int64_t tile) {
-        packer.pack(box, block.group * channels + c, std::min(lanes, channels - c), memory.scratch,
-                    memory.pixels);
-        for (std::int64_t row = 0; row < box.rows; ++row) {
-          T* to = memory.slots + schedule_.slot_size + c +
-                  (tile + row * box.columns) * schedule_.padded_source_channels;
-          kernels_.winograd.source(memory.pixels + kTileOutputs * row * row_pitch, row_pitch, lanes,
-                                   box.columns, to, schedule_.padded_source_channels,
-                                   schedule_.slot_size);
-        }
-      });
+    for (std::int64_t tap = 0; tap < geometry_.depth_taps; ++tap) {
+      for (std::int64_t c = 0; c < channels; c += lanes) {
+        T* vectors =
+            memory.slots + schedule_.slot_size + tap * schedule_.padded_source_channels + c;
+        for_each_box(block, schedule_.box_rows, [&](const TileBox& box, std::int64_t tile) {
+          packer.pack(box, tap, block.group * channels + c, std::min(lanes, channels - c),
+                      memory.scratch, memory.pixels);
+          for (std::int64_t row = 0; row < box.rows; ++row) {
+            kernels_.winograd.source(memory.pixels + kTileOutputs * row * row_pitch, row_pitch,
+                                     lanes, box.columns,
+                                     vectors + (tile + row * box.columns) * schedule_.source_pitch,
+                                     schedule_.source_pitch, schedule_.slot_size);
+          }
+        });
+      }
     }
   }
 
@@ -254,24 +256,33 @@ class WinogradPlan final : public detail::AlgorithmPlan {
            p < schedule_.first_panel(block.share + 1); ++p) {
         const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(p)];
         const std::int64_t channel = panel.first * schedule_.lanes - first_channel;
-        multiply_panel(panel, source, weights + channel * geometry_.source_channels, block.tiles(),
+        multiply_panel(panel, source, weights + channel * schedule_.depth, block.tiles(),
                        sums + channel, channels);
       }
     }
   }
 
-  /// In pieces of the depth.
+  /// In pieces: the channels of a tap of the kernel's depth, and of those so many.
   void multiply_panel(const Panel<T>& panel, const T* source, const T* weights, std::int64_t tiles,
                       T* sums, std::int64_t sums_pitch) const {
     const std::int64_t width = panel.vectors * schedule_.lanes;
-    const std::int64_t pitch = schedule_.padded_source_channels;
-    for (std::int64_t c = 0; c < geometry_.source_channels; c += kDepthPiece) {
-      const std::int64_t depth = std::min(kDepthPiece, geometry_.source_channels - c);
+    const std::int64_t pitch = schedule_.source_pitch;
+    // Channels that fill their vectors go on from one tap to the next.
+    const bool joined = geometry_.source_channels == schedule_.padded_source_channels;
+    const std::int64_t taps = joined ? 1 : geometry_.depth_taps;
+    const std::int64_t channels = schedule_.depth / taps;
+    const std::int64_t pieces = ceil_divide(channels, kDepthPiece);
+    for (std::int64_t piece = 0; piece < taps * pieces; ++piece) {
+      const std::int64_t tap = piece / pieces;
+      const std::int64_t c = piece % pieces * kDepthPiece;
+      const std::int64_t depth = std::min(kDepthPiece, channels - c);
+      const T* piece_source = source + tap * schedule_.padded_source_channels + c;
+      const T* piece_weights = weights + (tap * channels + c) * width;
       for (std::int64_t tile = 0; tile < tiles;) {
         const MatrixProductKernel<T>& kernel =
             tiles - tile >= panel.kernel->rows ? *panel.kernel : *panel.last_rows;
-        kernel.run(source + tile * pitch + c, pitch, weights + c * width, depth,
-                   sums + tile * sums_pitch, sums_pitch, c > 0);
+        kernel.run(piece_source + tile * pitch, pitch, piece_weights, depth,
+                   sums + tile * sums_pitch, sums_pitch, piece > 0);
         tile += kernel.rows;
       }
     }

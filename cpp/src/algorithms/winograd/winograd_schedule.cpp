@@ -23,7 +23,9 @@ template <class T>
 Schedule<T>::Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, int threads)
     : lanes(kernels.lanes),
       padded_source_channels(ceil_divide(geometry.source_channels, lanes) * lanes),
-      padded_destination_channels(ceil_divide(geometry.destination_channels, lanes) * lanes) {
+      source_pitch(geometry.depth_taps * padded_source_channels),
+      padded_destination_channels(ceil_divide(geometry.destination_channels, lanes) * lanes),
+      depth(geometry.depth_taps * geometry.source_channels) {
   choose_panels(kernels);
   choose_blocks(geometry, threads);
   choose_shares(geometry, threads);
@@ -62,25 +64,28 @@ void Schedule<T>::choose_panels(const TypedKernels<T>& kernels) {
 template <class T>
 void Schedule<T>::choose_blocks(const Geometry& geometry, int threads) {
   const std::int64_t tile_bytes = kFrequencies * static_cast<std::int64_t>(sizeof(T)) *
-                                  std::max(padded_source_channels, padded_destination_channels);
+                                  std::max(source_pitch, padded_destination_channels);
   const std::int64_t fitting = std::clamp(kBlockBytes / tile_bytes, kLeastTiles, kMostTiles);
   const std::int64_t tiles = geometry.images * geometry.tiles[0] * geometry.tiles[1];
   const std::int64_t most = std::clamp(ceil_divide(tiles, threads), kLeastSharedTiles, fitting);
 
   // An empty batch has one block without tiles.
-  const std::int64_t rows = std::max<std::int64_t>(1, geometry.images * geometry.tiles[0]);
+  tile_rows = geometry.images * geometry.tiles[0];
+  const std::int64_t rows = std::max<std::int64_t>(1, tile_rows);
   column_blocks = ceil_divide(geometry.tiles[1], most);
   columns_per_block = ceil_divide(geometry.tiles[1], column_blocks);
   row_blocks = ceil_divide(rows, std::max<std::int64_t>(1, most / columns_per_block));
+  // Few blocks are shared evenly.
+  constexpr std::int64_t kManyBlocks = 8;
+  if (blocks() < kManyBlocks * threads) row_blocks = ceil_divide(row_blocks, threads) * threads;
+  row_blocks = std::min(row_blocks, rows);
   rows_per_block = ceil_divide(rows, row_blocks);
-  row_blocks = ceil_divide(rows, rows_per_block);
   box_rows = std::min(rows_per_block, geometry.tiles[0]);
 }
 
 template <class T>
 void Schedule<T>::choose_shares(const Geometry& geometry, int threads) {
-  const std::int64_t column_bytes =
-      kFrequencies * geometry.source_channels * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t column_bytes = kFrequencies * depth * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t for_cache =
       ceil_divide(padded_destination_channels * column_bytes, kRoundBytes);
   const std::int64_t for_threads = ceil_divide(threads, geometry.groups * blocks());
@@ -90,12 +95,11 @@ void Schedule<T>::choose_shares(const Geometry& geometry, int threads) {
     share_channels = std::max(share_channels, first_channel(share + 1) - first_channel(share));
   }
   // One vector more, so that the frequencies do not fall into the same set of a cache.
-  frequency_size = geometry.source_channels * share_channels + lanes;
+  frequency_size = depth * share_channels + lanes;
   units = geometry.groups * shares;
   units_per_round = std::clamp<std::int64_t>(kRoundBytes / (share_channels * column_bytes),
                                              ceil_divide(threads, blocks()), units);
-  slot_size =
-      (block_tiles() + kMostProductRows) * std::max(padded_source_channels, share_channels) + lanes;
+  slot_size = (block_tiles() + kMostProductRows) * std::max(source_pitch, share_channels) + lanes;
 }
 
 template class Schedule<float>;

@@ -29,13 +29,16 @@ class Schedule {
 
   std::int64_t lanes;
   std::int64_t padded_source_channels;
+  std::int64_t source_pitch;  ///< those of all taps of the kernel's depth
   std::int64_t padded_destination_channels;
+  std::int64_t depth;            ///< products of a sum: source channels and taps of the depth
   std::vector<Panel<T>> panels;  ///< of one group
 
   /// Rows of tiles; those of all images form one sequence.
-  std::int64_t rows_per_block;
+  std::int64_t tile_rows;
+  std::int64_t rows_per_block;  ///< at most
   std::int64_t columns_per_block;
-  std::int64_t row_blocks;
+  std::int64_t row_blocks;  ///< of nearly as many rows each
   std::int64_t column_blocks;
   std::int64_t box_rows;  ///< most rows of tiles of a box within one image
 
@@ -46,6 +49,9 @@ class Schedule {
   std::int64_t units_per_round;  ///< whose weights are transformed together
   std::int64_t slot_size;        ///< elements of one frequency of a block of tiles
 
+  std::int64_t first_row(std::int64_t row_block) const {
+    return row_block * tile_rows / row_blocks;
+  }
   std::int64_t block_tiles() const { return rows_per_block * columns_per_block; }
   std::int64_t blocks() const { return row_blocks * column_blocks; }
   /// Of the transformed weights of a share.
