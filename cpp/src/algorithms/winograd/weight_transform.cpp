@@ -23,35 +23,34 @@ WeightTransform<T>::WeightTransform(const Geometry& geometry, const TensorView& 
       source_stride_(weight.strides[geometry.forward ? 1 : 0]),
       destination_stride_(weight.strides[geometry.forward ? 0 : 1]) {}
 
+/// A few source channels of all vectors, then the next: either way of looking at a weight finds
+/// neighbours in memory.
 template <class T>
-void WeightTransform<T>::transform(std::int64_t group, std::int64_t first, T* to,
-                                   std::int64_t to_pitch, std::int64_t frequency_pitch) const {
+void WeightTransform<T>::transform(std::int64_t group, std::int64_t first, std::int64_t vectors,
+                                   T* to, std::int64_t to_pitch,
+                                   std::int64_t frequency_pitch) const {
   const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t sources = geometry_.source_channels;
+  const bool mirrored = geometry_.mirrored;
   const std::int64_t k_per_group =
       geometry_.forward ? geometry_.destination_channels : geometry_.source_channels;
-  const T* weights = static_cast<const T*>(weight_.data) +
-                     group * k_per_group * weight_.strides[0] + first * destination_stride_;
-  const std::int64_t rows = std::min(lanes, geometry_.destination_channels - first);
-  for (std::int64_t tap = 0; tap < geometry_.depth_taps; ++tap) {
-    transform_tap(
-        weights + geometry_.kernel_element(tap, geometry_.depth_taps) * weight_.strides[2], rows,
-        to + tap * geometry_.source_channels * to_pitch, to_pitch, frequency_pitch);
-  }
-}
-
-/// One slice of the kernel.
-template <class T>
-void WeightTransform<T>::transform_tap(const T* weights, std::int64_t rows, T* to,
-                                       std::int64_t to_pitch, std::int64_t frequency_pitch) const {
-  const std::int64_t lanes = kernels_.lanes;
+  const T* weights = static_cast<const T*>(weight_.data) + group * k_per_group * weight_.strides[0];
   alignas(kAlignment) T taps[kGatheredSources * kTaps * kMostLanes];
-  for (std::int64_t source = 0; source < geometry_.source_channels; source += kGatheredSources) {
-    const std::int64_t count = std::min(kGatheredSources, geometry_.source_channels - source);
-    gather(weights + source * source_stride_, rows, count, taps);
-    const bool mirrored = geometry_.mirrored;
-    kernels_.winograd.weights(mirrored ? taps + (kTaps - 1) * lanes : taps,
-                              mirrored ? -lanes : lanes, kTaps * lanes, count,
-                              to + source * to_pitch, to_pitch, frequency_pitch);
+  for (std::int64_t depth_tap = 0; depth_tap < geometry_.depth_taps; ++depth_tap) {
+    const T* slice =
+        weights + geometry_.kernel_element(depth_tap, geometry_.depth_taps) * weight_.strides[2];
+    T* to_slice = to + depth_tap * sources * to_pitch;
+    for (std::int64_t source = 0; source < sources; source += kGatheredSources) {
+      const std::int64_t count = std::min(kGatheredSources, sources - source);
+      for (std::int64_t v = 0; v < vectors; ++v) {
+        const std::int64_t channel = first + v * lanes;
+        const std::int64_t rows = std::min(lanes, geometry_.destination_channels - channel);
+        gather(slice + source * source_stride_ + channel * destination_stride_, rows, count, taps);
+        kernels_.winograd.weights(
+            mirrored ? taps + (kTaps - 1) * lanes : taps, mirrored ? -lanes : lanes, kTaps * lanes,
+            count, to_slice + source * to_pitch + v * lanes, to_pitch, frequency_pitch);
+      }
+    }
   }
 }
 

@@ -5,21 +5,20 @@
 
 namespace fastconv::winograd {
 
-/// Transforms weights of any strides, one vector of destination channels of one group at a time.
+/// Transforms weights of any strides, a few vectors of destination channels of one group at a
+/// time.
 template <class T>
 class WeightTransform {
  public:
   WeightTransform(const Geometry& geometry, const TensorView& weight,
                   const TypedKernels<T>& kernels);
 
-  /// Destination channels [first, first + lanes) of a group, zeros beyond the last:
-  /// to[f * frequency_pitch + (depth tap * source channels + source) * to_pitch + lane].
-  void transform(std::int64_t group, std::int64_t first, T* to, std::int64_t to_pitch,
-                 std::int64_t frequency_pitch) const;
+  /// Vectors of destination channels of a group, from `first` on, zeros beyond the last:
+  /// to[f * frequency_pitch + (depth tap * source channels + source) * to_pitch + channel].
+  void transform(std::int64_t group, std::int64_t first, std::int64_t vectors, T* to,
+                 std::int64_t to_pitch, std::int64_t frequency_pitch) const;
 
  private:
-  void transform_tap(const T* weights, std::int64_t rows, T* to, std::int64_t to_pitch,
-                     std::int64_t frequency_pitch) const;
   void gather(const T* weights, std::int64_t rows, std::int64_t sources, T* taps) const;
 
   const Geometry& geometry_;

@@ -40,7 +40,8 @@ double estimate_cost(const Problem& problem, int threads) {
   constexpr double kVectorMultiplyAddsPerSecond = 6.8e9;
   constexpr double kSourceVectorSeconds = 61e-9;
   constexpr double kResultVectorSeconds = 71e-9;
-  constexpr double kWeightVectorSeconds = 47e-9;
+  // Going backward the channels of a vector lie side by side and those of a sum far apart.
+  const double weight_vector_seconds = problem.pass == Pass::forward ? 47e-9 : 75e-9;
   const bool single = problem.result_type() == DataType::float32;
   const KernelTable& kernels = active_kernels();
   const std::int64_t lanes = single ? kernels.float32.lanes : kernels.float64.lanes;
@@ -58,7 +59,7 @@ double estimate_cost(const Problem& problem, int threads) {
       tiles *
           (kFrequencies * sources * result_vectors / kVectorMultiplyAddsPerSecond +
            rounds * source_vectors * kSourceVectorSeconds + result_vectors * kResultVectorSeconds) +
-      sources * result_vectors * kWeightVectorSeconds;
+      sources * result_vectors * weight_vector_seconds;
   return kCallSeconds + number(geometry.groups) * seconds / threads;
 }
 

@@ -132,10 +132,8 @@ class WinogradPlan final : public detail::AlgorithmPlan {
       const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(p)];
       T* panel_to = to + (group * schedule_.shares + share - first) * schedule_.unit_size() +
                     (panel.first * lanes - schedule_.first_channel(share)) * schedule_.depth;
-      for (std::int64_t v = 0; v < panel.vectors; ++v) {
-        transform.transform(group, (panel.first + v) * lanes, panel_to + v * lanes,
-                            panel.vectors * lanes, schedule_.frequency_size);
-      }
+      transform.transform(group, panel.first * lanes, panel.vectors, panel_to,
+                          panel.vectors * lanes, schedule_.frequency_size);
     });
   }
 
