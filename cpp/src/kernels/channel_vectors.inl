@@ -39,14 +39,20 @@ inline void transpose_vectors(V (&rows)[V::kLanes]) {
   }
 }
 
-/// Squares of lanes x lanes; channels that are missing are zeros.
+/// Squares of lanes x lanes; channels that are missing are zeros. Planes are as many streams as
+/// there are lanes, too many for the processor to foresee: they are fetched some cache lines ahead,
+/// which may lie beyond their end.
 template <class T>
 void vectors_from_planes(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
                          std::int64_t to_pitch) {
   using V = Vec<T>;
   constexpr int kLanes = V::kLanes;
+  constexpr std::int64_t kAhead = 256 / std::int64_t{sizeof(T)};
   for (std::int64_t first = 0; first < shape.count; first += kLanes) {
     const std::int64_t left = shape.count - first;
+    for (std::int64_t r = 0; r < shape.rows; ++r) {
+      __builtin_prefetch(from + r * from_pitch + first + kAhead);
+    }
     V rows[kLanes];
     if (shape.rows >= kLanes && left >= kLanes) {
 #pragma GCC unroll 16
@@ -72,13 +78,15 @@ void vectors_from_planes(const T* from, std::int64_t from_pitch, BlockShape shap
   }
 }
 
-/// Whole vectors, one for each row.
+/// Whole vectors, one for each row, fetched some rows ahead.
 template <class T>
 void vectors_from_pixels(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
                          std::int64_t to_pitch) {
   using V = Vec<T>;
+  constexpr std::int64_t kAhead = 8;
   if (shape.count >= V::kLanes) {
     for (std::int64_t r = 0; r < shape.rows; ++r) {
+      __builtin_prefetch(from + (r + kAhead) * from_pitch);
       V::load(from + r * from_pitch).store(to + r * to_pitch);
     }
     return;
