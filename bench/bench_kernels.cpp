@@ -5,10 +5,10 @@
 ///     FASTCONV_FORCE_ISA=avx2 build/bench/bench/bench_kernels
 ///     --benchmark_filter='_block/.*float16'
 ///
-/// Names: correlation, channel_correlation, outer_product and dot_product / compute type / tile, as
-/// rows (pixels) x vectors;
-/// load_row, load_block and store_block / compute type / storage type / variant. Compare the
-/// GFLOP/s (GOP/s of integers) with bench_machine_limits. GB/s count what is read and what is
+/// Names: correlation, channel_correlation, matrix_product, outer_product and dot_product / compute
+/// type / tile, as rows (pixels) x vectors; load_row, load_block and store_block / compute type /
+/// storage type / variant. Compare the GFLOP/s (GOP/s of integers) with bench_machine_limits. GB/s
+/// count what is read and what is
 /// written.
 #include "kernels/kernel_table.hpp"
 
@@ -83,6 +83,20 @@ void measure_correlation(benchmark::State& state, CorrelationFunction<T> run,
   count_multiply_adds<T>(state, kDepth * rows * width);
 }
 
+template <class T>
+void measure_matrix_product(benchmark::State& state, const MatrixProductKernel<T>& kernel,
+                            int lanes) {
+  const std::int64_t width = kernel.vectors * lanes;
+  const Ones<T> left(kernel.rows * kDepth);
+  const Ones<T> right(kDepth * width);
+  const Ones<T> out(kernel.rows * width);
+  for (auto _ : state) {
+    kernel.run(left.data(), kDepth, right.data(), kDepth, out.data(), width, false);
+    benchmark::ClobberMemory();
+  }
+  count_multiply_adds<T>(state, kDepth * kernel.rows * width);
+}
+
 /// Pixel rows of which every (channel, tap) pair has its own.
 template <class T, class Run>
 void measure_pixel_rows(benchmark::State& state, int pairs, std::int64_t pixels,
@@ -133,6 +147,12 @@ void register_tiles(const TypedKernels<T>& kernels) {
                                          kernel.run(rows, offsets, sums, width, true);
                                        });
                                  });
+  }
+  for (const MatrixProductKernel<T>& kernel : kernels.matrix_product) {
+    const std::string tile = tile_name(kernel.rows, kernel.vectors);
+    benchmark::RegisterBenchmark(
+        ("matrix_product/" + type_name<T>() + "/" + tile).c_str(),
+        [kernel, lanes](benchmark::State& state) { measure_matrix_product(state, kernel, lanes); });
   }
   for (const DotProductKernel<T>& kernel : kernels.dot_product) {
     benchmark::RegisterBenchmark(

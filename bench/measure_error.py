@@ -1,4 +1,4 @@
-"""Measure the rounding errors of fastconv's direct algorithm and print them as Markdown.
+"""Measure the rounding errors of fastconv's algorithms and print them as Markdown.
 
 The truth is the definition of each pass in NumPy, in the widest type of the C library
 (``numpy.longdouble``: 80 bits on x86-64). The tables of docs/numerics.md are this output.
@@ -22,6 +22,7 @@ import fastconv
 Array = np.ndarray[Any, np.dtype[Any]]
 
 _PASSES = ("forward", "backward_input", "backward_weight")
+_CHANNELS = (64, 256, 1024, 4096)
 _LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
 _PAIRS_OF_SUBNORMAL_CALLS = 25
 
@@ -101,10 +102,10 @@ def definition(pass_name: str, x: Array, w: Array, g: Array) -> Array:
     return correlate(np.pad(g, around), mirrored)
 
 
-def computed(pass_name: str, x: Array, w: Array, g: Array) -> Array:
-    """Compute a pass with the direct algorithm; arguments as for `definition`."""
+def computed(pass_name: str, x: Array, w: Array, g: Array, algorithm: str = "direct") -> Array:
+    """Compute a pass with an algorithm; the other arguments are those of `definition`."""
     name = f"conv{w.ndim - 2}d"
-    options = {"algorithm": "direct"}
+    options = {"algorithm": algorithm}
     result: Array
     if pass_name == "forward":
         result = getattr(fastconv, name)(x, w, **options)
@@ -189,6 +190,33 @@ def measure_sums(dtype: Any) -> dict[str, float]:
                     count_taps(pass_name, layer),
                 )
                 worst[pass_name] = max(worst[pass_name], error)
+    return worst
+
+
+def measure_transforms(dtype: Any, channels: int, algorithm: str) -> dict[str, float]:
+    """Find the largest error of normal numbers as a part of the largest result.
+
+    Parameters
+    ----------
+    dtype : dtype
+    channels : int
+        Of the tensor that is read, for either pass; that of the written one are 32.
+    algorithm : str
+        One that transforms sums.
+
+    Returns
+    -------
+    dict
+    """
+    rng = np.random.default_rng(2)
+    worst = {}
+    for pass_name in ("forward", "backward_input"):
+        c, k = (channels, 32) if pass_name == "forward" else (32, channels)
+        shapes = ((1, c, 30, 30), (k, c, 3, 3), (1, k, 28, 28))
+        arrays = [random_values(rng, shape, dtype, "normal") for shape in shapes]
+        truth = definition(pass_name, *(array.astype(np.longdouble) for array in arrays))
+        error = np.abs(computed(pass_name, *arrays, algorithm) - truth)
+        worst[pass_name] = float(error.max() / np.abs(truth).max())
     return worst
 
 
@@ -307,6 +335,17 @@ def main() -> None:
         worst = measure_sums(dtype)
         sums.append([np.dtype(dtype).name, *(f"{worst[name]:.2g}" for name in _PASSES)])
     _print_table(["dtype", *_PASSES], sums)
+
+    print("Largest error of winograd as a part of the largest result, normal numbers\n")
+    transforms = []
+    for channels in _CHANNELS:
+        figures = []
+        for dtype in (np.float32, np.float64):
+            worst = measure_transforms(dtype, channels, "winograd")
+            figures += [f"{worst[name]:.1e}" for name in ("forward", "backward_input")]
+        transforms.append([f"{channels:,}", *figures])
+    header = [f"{dtype}, {name}" for dtype in ("float32", "float64") for name in _PASSES[:2]]
+    _print_table(["channels", *header], transforms)
 
     print("The same product added up again and again, float32: relative error\n")
     equal = []

@@ -37,7 +37,7 @@ def algorithms() -> list[str]:
     --------
     >>> import fastconv
     >>> fastconv.algorithms()
-    ['direct', 'reference']
+    ['direct', 'winograd', 'reference']
     """
     return _core.algorithm_names()
 
@@ -454,7 +454,8 @@ def explain(
     ... # doctest: +ELLIPSIS
     n1 c64 k64 ih56 iw56 kh3 kw3 oh56 ow56 ph1 pw1 forward float32
     115.6 million multiply-adds
-     -> direct      estimated ...
+        direct      estimated ...
+     -> winograd    estimated ...
         reference   estimated ...
     """
     shared = (

@@ -3,6 +3,7 @@
 #include "algorithms/algorithm.hpp"
 #include "algorithms/direct/direct.hpp"
 #include "algorithms/reference/reference.hpp"
+#include "algorithms/winograd/winograd.hpp"
 
 namespace fastconv {
 namespace {
@@ -10,6 +11,7 @@ namespace {
 constexpr Algorithm kAlgorithms[] = {
     // name, reassociates, last_resort, refuses, estimate_cost, make_plan
     {"direct", false, false, direct::refuses, direct::estimate_cost, direct::make_plan},
+    {"winograd", true, false, winograd::refuses, winograd::estimate_cost, winograd::make_plan},
     {"reference", false, true, reference::refuses, reference::estimate_cost, reference::make_plan},
 };
 

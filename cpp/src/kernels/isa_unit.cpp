@@ -3,6 +3,7 @@
 /// of here under a shared name could replace baseline code with instructions that an older
 /// processor lacks.
 #include "kernels/kernel_table.hpp"
+#include "kernels/winograd_points.hpp"
 #include "simd/vec.hpp"
 
 namespace fastconv::FASTCONV_ISA_NAMESPACE {
@@ -18,12 +19,15 @@ inline T wrapping_add(T a, T b) {
   return static_cast<T>(static_cast<Element>(a) + static_cast<Element>(b));
 }
 
-#include "kernels/activation.inl"
-#include "kernels/correlation.inl"
 #include "kernels/transpose.inl"
-
+// What the others build on comes first.
+#include "kernels/activation.inl"
+#include "kernels/channel_vectors.inl"
+#include "kernels/correlation.inl"
+#include "kernels/matrix_product.inl"
 #include "kernels/rows.inl"
 #include "kernels/weight_gradient.inl"
+#include "kernels/winograd.inl"
 
 /// An entry for a tile that the instruction set has no registers for would be slower than none:
 /// it is left out of the table.
@@ -79,10 +83,23 @@ constexpr auto make_dot_product_kernels() {
 #define FASTCONV_DOT_PRODUCT(registers, rows) \
   if constexpr (registers <= kRegisters)      \
     kernels.entries[kernels.count++] = {rows, dot_product_tile<T, rows>};
+#define FASTCONV_MATRIX_PRODUCT(registers, rows, vectors)
 #include "kernels/kernels.def"
   return kernels;
 }
 
+template <class T>
+constexpr auto make_matrix_product_kernels() {
+  KernelArray<MatrixProductKernel<T>, 16> kernels;
+#define FASTCONV_MATRIX_PRODUCT(registers, rows, vectors) \
+  if constexpr (registers <= kRegisters)                  \
+    kernels.entries[kernels.count++] = {rows, vectors, matrix_product_tile<T, rows, vectors>};
+#include "kernels/kernels.def"
+  return kernels;
+}
+
+template <class T>
+constexpr auto kMatrixProduct = make_matrix_product_kernels<T>();
 template <class T>
 constexpr auto kCorrelation = make_correlation_kernels<T>();
 template <class T>
@@ -115,6 +132,13 @@ constexpr TypedKernels<T> make_typed_kernels() {
   kernels.dot_product = {kDotProduct<T>.entries, kDotProduct<T>.count};
   kernels.all_finite = all_finite<T>;
   kernels.transpose_sums = transpose_sums<T>;
+  if constexpr (kIsFloating<T>) {
+    kernels.matrix_product = {kMatrixProduct<T>.entries, kMatrixProduct<T>.count};
+    kernels.winograd = {winograd_source<T>, winograd_weights<T>, winograd_sums<T>};
+    kernels.vectors_from_planes = vectors_from_planes<T>;
+    kernels.vectors_from_pixels = vectors_from_pixels<T>;
+    kernels.activate = activate<T>;
+  }
   return kernels;
 }
 

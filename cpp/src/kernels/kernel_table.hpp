@@ -88,6 +88,21 @@ struct DotProductKernel {
   DotProductFunction<T> run;
 };
 
+/// out[m][column] = sum_r left[m * left_pitch + r] * right[r][column], then plus what `out` holds
+/// if `adds`, for `rows` rows m and `vectors` vectors of columns. The right matrix is packed row by
+/// row, `vectors` whole vectors each; `out` rows lie `out_pitch` apart.
+template <class T>
+using MatrixProductFunction = void (*)(const T* left, std::int64_t left_pitch, const T* right,
+                                       std::int64_t depth, T* out, std::int64_t out_pitch,
+                                       bool adds);
+
+template <class T>
+struct MatrixProductKernel {
+  int rows;
+  int vectors;  ///< vectors of columns
+  MatrixProductFunction<T> run;
+};
+
 /// to[i * to_stride] = from[i * from_stride], converted. Strides count elements.
 template <class T>
 using LoadRowFunction = void (*)(T* to, std::int64_t to_stride, const void* from,
@@ -153,6 +168,36 @@ using StoreBlockFunction = void (*)(void* to, std::int64_t to_pitch, std::int64_
 template <class T>
 using AllFiniteFunction = bool (*)(const T* values, std::int64_t count);
 
+/// Arranges pixels as whole vectors of channels, `to_pitch` apart, with zeros where channels are
+/// missing. From planes: to[i * to_pitch + r] = from[r * from_pitch + i], the rows of the shape
+/// being channels, at most `lanes`. From pixels: to[r * to_pitch + i] = from[r * from_pitch + i],
+/// its count being channels; whole vectors are copied where it is `lanes`.
+template <class T>
+using VectorsFunction = void (*)(const T* from, std::int64_t from_pitch, BlockShape shape, T* to,
+                                 std::int64_t to_pitch);
+
+template <class T>
+using ActivateFunction = void (*)(T* values, std::int64_t count, Activation activation);
+
+/// The transforms of F(4x4, 3x3) (winograd_points.hpp), each for one vector of channels.
+template <class T>
+struct WinogradKernels {
+  /// to[f * frequency_pitch + tile * tile_pitch] = (B^T d B)_f for tiles side by side: the window
+  /// of a tile is 6 x 6 pixels from source[4 * tile * pixel_pitch] on.
+  void (*source)(const T* source, std::int64_t row_pitch, std::int64_t pixel_pitch,
+                 std::int64_t tiles, T* to, std::int64_t tile_pitch, std::int64_t frequency_pitch);
+  /// to[f * frequency_pitch + s * to_pitch] = (G g G^T)_f of the 3 x 3 taps `tap_pitch` apart from
+  /// weights[s * source_pitch] on.
+  void (*weights)(const T* weights, std::int64_t tap_pitch, std::int64_t source_pitch,
+                  std::int64_t sources, T* to, std::int64_t to_pitch, std::int64_t frequency_pitch);
+  /// to[i * row_pitch + (4 * tile + j) * pixel_pitch] = (A^T m A)_ij + bias, m the sums of a tile
+  /// as `source` lays them out; false if a result before the bias is infinite or NaN.
+  /// The bias of each lane, or null.
+  bool (*sums)(const T* sums, std::int64_t tile_pitch, std::int64_t frequency_pitch,
+               std::int64_t tiles, const T* bias, T* to, std::int64_t row_pitch,
+               std::int64_t pixel_pitch);
+};
+
 template <class Kernel>
 struct KernelSpan {
   const Kernel* first;
@@ -168,6 +213,12 @@ struct TypedKernels {
   KernelSpan<ChannelCorrelationKernel<T>> channel_correlation;
   KernelSpan<OuterProductKernel<T>> outer_product;
   KernelSpan<DotProductKernel<T>> dot_product;
+  // Null, and none, for integers.
+  KernelSpan<MatrixProductKernel<T>> matrix_product;
+  WinogradKernels<T> winograd;
+  VectorsFunction<T> vectors_from_planes;
+  VectorsFunction<T> vectors_from_pixels;
+  ActivateFunction<T> activate;
   AllFiniteFunction<T> all_finite;
   TransposeSumsFunction<T> transpose_sums;
   // By storage type; null where T is not its compute type, and for types no result has.

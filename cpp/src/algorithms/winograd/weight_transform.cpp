@@ -1,0 +1,104 @@
+#include "algorithms/winograd/weight_transform.hpp"
+
+#include <algorithm>
+
+#include "runtime/aligned_buffer.hpp"
+
+namespace fastconv::winograd {
+namespace {
+
+constexpr std::int64_t kTaps = 9;
+constexpr std::int64_t kMostLanes = 16;
+/// Source channels whose taps are gathered together, in a buffer on the stack.
+constexpr std::int64_t kGatheredSources = 16;
+
+}  // namespace
+
+template <class T>
+WeightTransform<T>::WeightTransform(const Geometry& geometry, const TensorView& weight,
+                                    const TypedKernels<T>& kernels)
+    : geometry_(geometry),
+      weight_(weight),
+      kernels_(kernels),
+      source_stride_(weight.strides[geometry.forward ? 1 : 0]),
+      destination_stride_(weight.strides[geometry.forward ? 0 : 1]) {}
+
+/// A few source channels of all vectors, then the next: either way of looking at a weight finds
+/// neighbours in memory.
+template <class T>
+void WeightTransform<T>::transform(std::int64_t group, std::int64_t first, std::int64_t vectors,
+                                   T* to, std::int64_t to_pitch,
+                                   std::int64_t frequency_pitch) const {
+  const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t sources = geometry_.source_channels;
+  const bool mirrored = geometry_.mirrored;
+  const std::int64_t k_per_group =
+      geometry_.forward ? geometry_.destination_channels : geometry_.source_channels;
+  const T* weights = static_cast<const T*>(weight_.data) + group * k_per_group * weight_.strides[0];
+  alignas(kAlignment) T taps[kGatheredSources * kTaps * kMostLanes];
+  for (std::int64_t depth_tap = 0; depth_tap < geometry_.depth_taps; ++depth_tap) {
+    const T* slice =
+        weights + geometry_.kernel_element(depth_tap, geometry_.depth_taps) * weight_.strides[2];
+    T* to_slice = to + depth_tap * sources * to_pitch;
+    for (std::int64_t source = 0; source < sources; source += kGatheredSources) {
+      const std::int64_t count = std::min(kGatheredSources, sources - source);
+      for (std::int64_t v = 0; v < vectors; ++v) {
+        const std::int64_t channel = first + v * lanes;
+        const std::int64_t rows = std::min(lanes, geometry_.destination_channels - channel);
+        gather(slice + source * source_stride_ + channel * destination_stride_, rows, count, taps);
+        kernels_.winograd.weights(
+            mirrored ? taps + (kTaps - 1) * lanes : taps, mirrored ? -lanes : lanes, kTaps * lanes,
+            count, to_slice + source * to_pitch + v * lanes, to_pitch, frequency_pitch);
+      }
+    }
+  }
+}
+
+/// taps[source][tap][lane], whatever the order in memory.
+template <class T>
+void WeightTransform<T>::gather(const T* weights, std::int64_t rows, std::int64_t sources,
+                                T* taps) const {
+  const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t step_h = weight_.strides[3];
+  const std::int64_t step_w = weight_.strides[4];
+  if (step_w == 1 && step_h == 3 && source_stride_ == kTaps) {
+    kernels_.vectors_from_planes(weights, destination_stride_, {rows, kTaps * sources}, taps,
+                                 lanes);
+  } else if (step_w == 1 && step_h == 3) {
+    for (std::int64_t s = 0; s < sources; ++s) {
+      kernels_.vectors_from_planes(weights + s * source_stride_, destination_stride_, {rows, kTaps},
+                                   taps + s * kTaps * lanes, lanes);
+    }
+  } else if (source_stride_ == 1 || destination_stride_ == 1) {
+    for (std::int64_t tap = 0; tap < kTaps; ++tap) {
+      const T* from = weights + tap / 3 * step_h + tap % 3 * step_w;
+      if (source_stride_ == 1) {
+        kernels_.vectors_from_planes(from, destination_stride_, {rows, sources}, taps + tap * lanes,
+                                     kTaps * lanes);
+      } else {
+        kernels_.vectors_from_pixels(from, source_stride_, {sources, rows}, taps + tap * lanes,
+                                     kTaps * lanes);
+      }
+    }
+  } else {
+    if (rows < lanes) std::fill_n(taps, sources * kTaps * lanes, T(0));
+    const auto load_weights = kernels_.load_weights[static_cast<int>(weight_.type)];
+    for (std::int64_t h = 0; h < 3; ++h) {
+      load_weights(taps + 3 * h * lanes, weights + h * step_h,
+                   {.sources = sources,
+                    .taps = 3,
+                    .rows = rows,
+                    .source_stride = source_stride_,
+                    .tap_stride = step_w,
+                    .row_stride = destination_stride_,
+                    .to_source_pitch = kTaps * lanes,
+                    .to_tap_pitch = lanes,
+                    .to_row_step = 1});
+    }
+  }
+}
+
+template class WeightTransform<float>;
+template class WeightTransform<double>;
+
+}  // namespace fastconv::winograd

@@ -1,0 +1,71 @@
+#include "algorithms/winograd/winograd.hpp"
+
+#include "algorithms/winograd/winograd_schedule.hpp"
+#include "padding.hpp"
+
+namespace fastconv::winograd {
+
+std::optional<std::string> refuses(const Problem& problem) {
+  constexpr std::int64_t kLeastChannels = 4;
+  if (problem.pass == Pass::backward_weight) return "it does not compute gradients of weights";
+  const DataType type = problem.result_type();
+  if (type != DataType::float32 && type != DataType::float64) {
+    return "it computes float32 and float64 alone";
+  }
+  if (problem.input_type != type || problem.weight_type != type || problem.output_type != type) {
+    return "its tensors have different types";
+  }
+  for (std::size_t a = 0; a < 3; ++a) {
+    const Axis& axis = problem.axes[a];
+    if (a > 0 && axis.kernel != 3) return "its kernel is not 3x3";
+    if (axis.stride != 1 || (axis.kernel > 1 && axis.dilation != 1)) {
+      return "it has a stride or dilation";
+    }
+  }
+  if (problem.pass == Pass::backward_input && repeats_input(problem.padding_mode)) {
+    return "its padding repeats the input";
+  }
+  const Geometry geometry(problem);
+  if (std::min(geometry.source_channels, geometry.destination_channels) < kLeastChannels) {
+    return "a group has few channels, so that transforms would cost more than they save";
+  }
+  return std::nullopt;
+}
+
+/// Vectors of multiply-adds, and vectors of tiles and weights that are transformed, at the rates of
+/// a least-squares fit to 42 layers of float32 with AVX-512, within a fifth of each. One more
+/// transformation of the source for each round of weights.
+double estimate_cost(const Problem& problem, int threads) {
+  constexpr double kCallSeconds = 2.1e-6;
+  constexpr double kVectorMultiplyAddsPerSecond = 6.8e9;
+  constexpr double kSourceVectorSeconds = 61e-9;
+  constexpr double kResultVectorSeconds = 71e-9;
+  // Going backward the channels of a vector lie side by side and those of a sum far apart.
+  const double weight_vector_seconds = problem.pass == Pass::forward ? 47e-9 : 60e-9;
+  const bool single = problem.result_type() == DataType::float32;
+  const KernelTable& kernels = active_kernels();
+  const std::int64_t lanes = single ? kernels.float32.lanes : kernels.float64.lanes;
+  const Geometry geometry(problem);
+  const auto number = [](std::int64_t count) { return static_cast<double>(count); };
+  const double tiles = number(geometry.images) * number(geometry.tiles[0] * geometry.tiles[1]);
+  const double sources = number(geometry.depth_taps * geometry.source_channels);
+  const double source_vectors =
+      number(geometry.depth_taps * ceil_divide(geometry.source_channels, lanes));
+  const double result_vectors = number(ceil_divide(geometry.destination_channels, lanes));
+  const double weight_bytes = kFrequencies * sources * result_vectors * number(lanes) *
+                              number(static_cast<std::int64_t>(size_of(problem.result_type())));
+  const double rounds = std::max(1.0, weight_bytes / kRoundBytes);
+  const double seconds =
+      tiles *
+          (kFrequencies * sources * result_vectors / kVectorMultiplyAddsPerSecond +
+           rounds * source_vectors * kSourceVectorSeconds + result_vectors * kResultVectorSeconds) +
+      sources * result_vectors * weight_vector_seconds;
+  return kCallSeconds + number(geometry.groups) * seconds / threads;
+}
+
+std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads) {
+  return problem.compute_type() == ComputeType::float32 ? make_typed_plan<float>(problem, threads)
+                                                        : make_typed_plan<double>(problem, threads);
+}
+
+}  // namespace fastconv::winograd

@@ -1,0 +1,24 @@
+#pragma once
+
+#include "algorithms/algorithm.hpp"
+
+/// Winograd's convolution F(4x4, 3x3): 36 multiplications for 16 outputs of a 3x3 kernel instead
+/// of 144. Forward and backward-input, stride 1, dilation 1, float32 and float64. In three
+/// dimensions a kernel has any depth: its taps count as further source channels.
+///
+///     winograd_plan.cpp      the loops
+///     geometry.hpp           either pass as one: source, destination, offset, mirrored or not
+///     winograd_schedule.cpp  blocks of tiles, panels of channels
+///     source_packer.cpp      padding, and any memory into pixels with their channels side by side
+///     weight_transform.cpp   the transformed weights
+///     result_writer.cpp      any memory out of them; repairs what is not finite
+namespace fastconv::winograd {
+
+std::optional<std::string> refuses(const Problem& problem);
+double estimate_cost(const Problem& problem, int threads);
+std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads);
+
+template <class T>
+std::unique_ptr<const detail::AlgorithmPlan> make_typed_plan(const Problem& problem, int threads);
+
+}  // namespace fastconv::winograd

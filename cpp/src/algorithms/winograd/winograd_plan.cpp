@@ -1,0 +1,323 @@
+/// Winograd's F(4x4, 3x3), forward and backward-input. D, U and M are the transformed source,
+/// weights and sums; they have 36 frequencies f.
+///
+///     for each round of units: groups, or shares of a large group's destination channels
+///       parallel for each unit and panel of 4 vectors of channels: U = transformed weights   [L3]
+///       parallel for each unit and block of 48 to 128 tiles
+///         for each vector of source channels, box of tiles of one image
+///           pack the padded source as pixels, transform it to D                           [L2]
+///         for each f, panel, 6 tiles
+///           M_f = D_f U_f, where D_(f-1) was: the microkernel                      [registers]
+///         for each vector of destination channels, row of tiles
+///           transform M, repair what is not finite, store: bias, activation, layout
+///
+/// U is [unit][f][panel][source channel][destination channel of the panel], D and M are
+/// [f][tile][channel]: vectors lie along channels throughout, so a block may hold tiles of many
+/// small images, and channels-last memory is never transposed. On 64 channels of 56x56 pixels the
+/// products take two thirds of the time.
+#include <algorithm>
+
+#include "algorithms/winograd/result_writer.hpp"
+#include "algorithms/winograd/source_packer.hpp"
+#include "algorithms/winograd/weight_transform.hpp"
+#include "algorithms/winograd/winograd.hpp"
+#include "algorithms/winograd/winograd_schedule.hpp"
+#include "runtime/aligned_buffer.hpp"
+#include "runtime/parallel.hpp"
+
+namespace fastconv::winograd {
+namespace {
+
+template <class T>
+class WinogradPlan final : public detail::AlgorithmPlan {
+ public:
+  WinogradPlan(const Problem& problem, int threads)
+      : problem_(problem),
+        geometry_(problem),
+        kernels_(active_kernels().typed<T>()),
+        threads_(threads),
+        schedule_(geometry_, kernels_, threads) {}
+
+  std::size_t workspace_bytes() const override {
+    Arena arena(nullptr);
+    lay_out(arena);
+    return arena.used();
+  }
+
+  std::size_t packed_weight_bytes() const override { return weight_bytes(schedule_.units); }
+
+  void pack_weights(const TensorView& weight, void* packed) const noexcept override {
+    transform_weights(weight, 0, schedule_.units, static_cast<T*>(packed));
+  }
+
+  void execute(const Arguments& arguments, void* workspace,
+               const void* packed_weights) const noexcept override {
+    if (geometry_.images == 0) return;
+    Arena arena(workspace);
+    const Workspace memory = lay_out(arena);
+    const T* bias = read_bias(arguments, memory.bias);
+    for (std::int64_t first = 0; first < schedule_.units; first += schedule_.units_per_round) {
+      const std::int64_t end = std::min(first + schedule_.units_per_round, schedule_.units);
+      if (packed_weights == nullptr) {
+        transform_weights(arguments.weight, first, end, memory.weights);
+      }
+      const T* weights = packed_weights != nullptr
+                             ? static_cast<const T*>(packed_weights) + first * schedule_.unit_size()
+                             : memory.weights;
+      parallel_for(
+          (end - first) * schedule_.blocks(), threads_, [&](std::int64_t item, int thread) {
+            const std::int64_t unit = item / schedule_.blocks();
+            compute_item({arguments, weights + unit * schedule_.unit_size(), bias}, first + unit,
+                         item % schedule_.blocks(), memory.threads + thread * memory.thread_stride);
+          });
+    }
+  }
+
+  std::string description() const override {
+    const auto& kernel = *schedule_.panels.front().kernel;
+    return "F(4x4, 3x3), blocks of " + std::to_string(schedule_.block_tiles()) + " tiles, " +
+           std::to_string(kernel.rows) + " tiles x " +
+           std::to_string(kernel.vectors * kernels_.lanes) + " channels in registers";
+  }
+
+ private:
+  struct Workspace {
+    T* weights;
+    T* bias;
+    T* threads;
+    std::int64_t thread_stride;
+  };
+
+  /// What one thread needs: the frequencies of a block, and either the packed source and a row on
+  /// its way there, or the outputs on their way out.
+  struct ThreadMemory {
+    T* slots;
+    T* pixels;
+    T* scratch;
+  };
+
+  struct Call {
+    const Arguments& arguments;
+    const T* weights;  ///< of the unit
+    const T* bias;
+  };
+
+  /// A block of tiles: rows of the sequence of all images, and columns; for one unit.
+  struct Block {
+    std::int64_t group;
+    std::int64_t share;
+    std::int64_t first_row;
+    std::int64_t end_row;
+    std::int64_t column;
+    std::int64_t columns;
+
+    std::int64_t tiles() const { return (end_row - first_row) * columns; }
+  };
+
+  std::size_t weight_bytes(std::int64_t units) const {
+    return static_cast<std::size_t>(units * schedule_.unit_size()) * sizeof(T);
+  }
+
+  /// Those of units [first, end).
+  void transform_weights(const TensorView& weight, std::int64_t first, std::int64_t end,
+                         T* to) const {
+    const WeightTransform<T> transform(geometry_, weight, kernels_);
+    const std::int64_t lanes = schedule_.lanes;
+    const std::int64_t first_index = schedule_.first_panel_of_unit(first);
+    const std::int64_t count = schedule_.first_panel_of_unit(end) - first_index;
+    parallel_for(count, threads_, [&](std::int64_t index, int) {
+      const std::int64_t group = (first_index + index) / schedule_.panel_count();
+      const std::int64_t p = (first_index + index) % schedule_.panel_count();
+      const std::int64_t share = schedule_.share_of_panel(p);
+      const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(p)];
+      T* panel_to = to + (group * schedule_.shares + share - first) * schedule_.unit_size() +
+                    (panel.first * lanes - schedule_.first_channel(share)) * schedule_.depth;
+      transform.transform(group, panel.first * lanes, panel.vectors, panel_to,
+                          panel.vectors * lanes, schedule_.frequency_size);
+    });
+  }
+
+  std::int64_t pixel_count() const {
+    return SourcePacker<T>::rows_of(schedule_.box_rows) *
+           SourcePacker<T>::rows_of(schedule_.columns_per_block);
+  }
+
+  ThreadMemory take_thread_memory(Arena& arena) const {
+    const std::int64_t lanes = schedule_.lanes;
+    const auto take = [&](std::int64_t count) {
+      return arena.take<T>(static_cast<std::size_t>(count));
+    };
+    ThreadMemory memory{};
+    memory.slots = take((kFrequencies + 1) * schedule_.slot_size);
+    memory.pixels = take(pixel_count() * lanes);
+    const std::int64_t row = SourcePacker<T>::rows_of(schedule_.columns_per_block) * lanes;
+    memory.scratch =
+        take(std::max(row, ResultWriter<T>::scratch_size(schedule_.columns_per_block, lanes)));
+    return memory;
+  }
+
+  Workspace lay_out(Arena& arena) const {
+    Workspace memory{};
+    memory.weights = arena.take<T>(weight_bytes(schedule_.units_per_round) / sizeof(T));
+    memory.bias = arena.take<T>(
+        problem_.has_bias
+            ? static_cast<std::size_t>(geometry_.groups * schedule_.padded_destination_channels)
+            : 0);
+    Arena one(nullptr);
+    take_thread_memory(one);
+    memory.thread_stride = static_cast<std::int64_t>(one.used() / sizeof(T));
+    const std::int64_t threads =
+        std::min<std::int64_t>(threads_, schedule_.units_per_round * schedule_.blocks());
+    memory.threads = arena.take<T>(static_cast<std::size_t>(threads * memory.thread_stride));
+    return memory;
+  }
+
+  /// Whole vectors for each group.
+  const T* read_bias(const Arguments& arguments, T* bias) const {
+    if (!problem_.has_bias) return nullptr;
+    const std::int64_t channels = geometry_.destination_channels;
+    const std::int64_t padded = schedule_.padded_destination_channels;
+    const T* from = static_cast<const T*>(arguments.bias);
+    for (std::int64_t group = 0; group < geometry_.groups; ++group) {
+      for (std::int64_t c = 0; c < padded; ++c) {
+        bias[group * padded + c] =
+            c < channels ? from[(group * channels + c) * arguments.bias_stride] : T(0);
+      }
+    }
+    return bias;
+  }
+
+  void compute_item(const Call& call, std::int64_t unit, std::int64_t index,
+                    T* thread_memory) const {
+    Arena arena(thread_memory);
+    const ThreadMemory memory = take_thread_memory(arena);
+    Block block{};
+    block.group = unit / schedule_.shares;
+    block.share = unit % schedule_.shares;
+    block.column = index % schedule_.column_blocks * schedule_.columns_per_block;
+    block.columns = std::min(schedule_.columns_per_block, geometry_.tiles[1] - block.column);
+    const std::int64_t row_block = index / schedule_.column_blocks;
+    block.first_row = schedule_.first_row(row_block);
+    block.end_row = schedule_.first_row(row_block + 1);
+    transform_source(call, block, memory);
+    multiply(call, block, memory);
+    write(call, block, memory);
+  }
+
+  /// Calls body(box, first tile) for the block's boxes of at most so many rows.
+  template <class Body>
+  void for_each_box(const Block& block, std::int64_t most_rows, Body&& body) const {
+    for (std::int64_t row = block.first_row; row < block.end_row;) {
+      const std::int64_t image_row = row % geometry_.tiles[0];
+      const std::int64_t rows =
+          std::min({most_rows, block.end_row - row, geometry_.tiles[0] - image_row});
+      body(TileBox{row / geometry_.tiles[0], image_row, rows, block.column, block.columns},
+           (row - block.first_row) * block.columns);
+      row += rows;
+    }
+  }
+
+  /// The transformed source goes to the slots from the second on.
+  void transform_source(const Call& call, const Block& block, const ThreadMemory& memory) const {
+    const SourcePacker<T> packer(
+        geometry_, geometry_.source(call.arguments.input, call.arguments.output), kernels_);
+    const std::int64_t lanes = schedule_.lanes;
+    const std::int64_t channels = geometry_.source_channels;
+    const std::int64_t row_pitch = SourcePacker<T>::rows_of(block.columns) * lanes;
+    for (std::int64_t tap = 0; tap < geometry_.depth_taps; ++tap) {
+      for (std::int64_t c = 0; c < channels; c += lanes) {
+        T* vectors =
+            memory.slots + schedule_.slot_size + tap * schedule_.padded_source_channels + c;
+        for_each_box(block, schedule_.box_rows, [&](const TileBox& box, std::int64_t tile) {
+          packer.pack(box, tap, block.group * channels + c, std::min(lanes, channels - c),
+                      memory.scratch, memory.pixels);
+          for (std::int64_t row = 0; row < box.rows; ++row) {
+            kernels_.winograd.source(memory.pixels + kTileOutputs * row * row_pitch, row_pitch,
+                                     lanes, box.columns,
+                                     vectors + (tile + row * box.columns) * schedule_.source_pitch,
+                                     schedule_.source_pitch, schedule_.slot_size);
+          }
+        });
+      }
+    }
+  }
+
+  /// M_f takes the place of D_(f - 1).
+  void multiply(const Call& call, const Block& block, const ThreadMemory& memory) const {
+    const std::int64_t first_channel = schedule_.first_channel(block.share);
+    const std::int64_t channels = schedule_.first_channel(block.share + 1) - first_channel;
+    for (std::int64_t f = 0; f < kFrequencies; ++f) {
+      const T* weights = call.weights + f * schedule_.frequency_size;
+      const T* source = memory.slots + (f + 1) * schedule_.slot_size;
+      T* sums = memory.slots + f * schedule_.slot_size;
+      for (std::int64_t p = schedule_.first_panel(block.share);
+           p < schedule_.first_panel(block.share + 1); ++p) {
+        const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(p)];
+        const std::int64_t channel = panel.first * schedule_.lanes - first_channel;
+        multiply_panel(panel, source, weights + channel * schedule_.depth, block.tiles(),
+                       sums + channel, channels);
+      }
+    }
+  }
+
+  /// In pieces: the channels of a tap of the kernel's depth, and of those so many.
+  void multiply_panel(const Panel<T>& panel, const T* source, const T* weights, std::int64_t tiles,
+                      T* sums, std::int64_t sums_pitch) const {
+    const std::int64_t width = panel.vectors * schedule_.lanes;
+    const std::int64_t pitch = schedule_.source_pitch;
+    // Channels that fill their vectors go on from one tap to the next.
+    const bool joined = geometry_.source_channels == schedule_.padded_source_channels;
+    const std::int64_t taps = joined ? 1 : geometry_.depth_taps;
+    const std::int64_t channels = schedule_.depth / taps;
+    const std::int64_t pieces = ceil_divide(channels, kDepthPiece);
+    for (std::int64_t piece = 0; piece < taps * pieces; ++piece) {
+      const std::int64_t tap = piece / pieces;
+      const std::int64_t c = piece % pieces * kDepthPiece;
+      const std::int64_t depth = std::min(kDepthPiece, channels - c);
+      const T* piece_source = source + tap * schedule_.padded_source_channels + c;
+      const T* piece_weights = weights + (tap * channels + c) * width;
+      for (std::int64_t tile = 0; tile < tiles;) {
+        const MatrixProductKernel<T>& kernel =
+            tiles - tile >= panel.kernel->rows ? *panel.kernel : *panel.last_rows;
+        kernel.run(piece_source + tile * pitch, pitch, piece_weights, depth,
+                   sums + tile * sums_pitch, sums_pitch, piece > 0);
+        tile += kernel.rows;
+      }
+    }
+  }
+
+  void write(const Call& call, const Block& block, const ThreadMemory& memory) const {
+    const ResultWriter<T> writer(problem_, geometry_, call.arguments, kernels_, call.bias);
+    const std::int64_t first_channel = schedule_.first_channel(block.share);
+    const std::int64_t channels = schedule_.first_channel(block.share + 1) - first_channel;
+    for_each_box(block, 1, [&](const TileBox& row, std::int64_t tile) {
+      for (std::int64_t c = 0; c < channels; c += schedule_.lanes) {
+        writer.write(row, block.group, first_channel + c,
+                     {memory.slots + tile * channels + c, channels, schedule_.slot_size},
+                     memory.scratch);
+      }
+    });
+  }
+
+  /// Source channels that are added up in one sequence: the weights of a panel, for so many, take
+  /// most of a first-level cache, and rounding errors grow less than in one long sequence.
+  static constexpr std::int64_t kDepthPiece = 128;
+
+  Problem problem_;
+  Geometry geometry_;
+  const TypedKernels<T>& kernels_;
+  int threads_;
+  Schedule<T> schedule_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<const detail::AlgorithmPlan> make_typed_plan(const Problem& problem, int threads) {
+  return std::make_unique<WinogradPlan<T>>(problem, threads);
+}
+
+template std::unique_ptr<const detail::AlgorithmPlan> make_typed_plan<float>(const Problem&, int);
+template std::unique_ptr<const detail::AlgorithmPlan> make_typed_plan<double>(const Problem&, int);
+
+}  // namespace fastconv::winograd

@@ -1,0 +1,108 @@
+#include "algorithms/winograd/winograd_schedule.hpp"
+
+#include <algorithm>
+
+namespace fastconv::winograd {
+
+namespace {
+
+/// Of the transformed source of a block: the second-level cache. Blocks of fewer tiles would read
+/// the weights of a large layer too often.
+constexpr std::int64_t kBlockBytes = 1 << 20;
+constexpr std::int64_t kLeastTiles = 48;
+constexpr std::int64_t kMostTiles = 128;
+/// Where there would be fewer blocks than threads.
+constexpr std::int64_t kLeastSharedTiles = 12;
+
+/// Most rows of a matrix product; the last ones may be those of no tile.
+constexpr std::int64_t kMostProductRows = 8;
+
+}  // namespace
+
+template <class T>
+Schedule<T>::Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, int threads)
+    : lanes(kernels.lanes),
+      padded_source_channels(ceil_divide(geometry.source_channels, lanes) * lanes),
+      source_pitch(geometry.depth_taps * padded_source_channels),
+      padded_destination_channels(ceil_divide(geometry.destination_channels, lanes) * lanes),
+      depth(geometry.depth_taps * geometry.source_channels) {
+  choose_panels(kernels);
+  choose_blocks(geometry, threads);
+  choose_shares(geometry, threads);
+}
+
+template <class T>
+void Schedule<T>::choose_panels(const TypedKernels<T>& kernels) {
+  // The most multiply-adds for each load.
+  const auto intensity = [](const MatrixProductKernel<T>& kernel) {
+    return static_cast<double>(kernel.rows * kernel.vectors) / (kernel.rows + kernel.vectors);
+  };
+  const MatrixProductKernel<T>* best = kernels.matrix_product.begin();
+  for (const auto& kernel : kernels.matrix_product) {
+    if (intensity(kernel) > intensity(*best)) best = &kernel;
+  }
+  std::int64_t left = padded_destination_channels / lanes;
+  for (std::int64_t first = 0; left > 0;) {
+    // Two halves keep more accumulators busy than a full tile and a sliver.
+    const std::int64_t wanted = left > best->vectors && left < 2 * best->vectors
+                                    ? (left + 1) / 2
+                                    : std::min<std::int64_t>(left, best->vectors);
+    Panel<T> panel{first, wanted, nullptr, nullptr};
+    for (const auto& kernel : kernels.matrix_product) {
+      if (kernel.vectors != wanted) continue;
+      if (panel.kernel == nullptr || kernel.rows > panel.kernel->rows) panel.kernel = &kernel;
+      if (panel.last_rows == nullptr || kernel.rows < panel.last_rows->rows) {
+        panel.last_rows = &kernel;
+      }
+    }
+    panels.push_back(panel);
+    first += wanted;
+    left -= wanted;
+  }
+}
+
+template <class T>
+void Schedule<T>::choose_blocks(const Geometry& geometry, int threads) {
+  const std::int64_t tile_bytes = kFrequencies * static_cast<std::int64_t>(sizeof(T)) *
+                                  std::max(source_pitch, padded_destination_channels);
+  const std::int64_t fitting = std::clamp(kBlockBytes / tile_bytes, kLeastTiles, kMostTiles);
+  const std::int64_t tiles = geometry.images * geometry.tiles[0] * geometry.tiles[1];
+  const std::int64_t most = std::clamp(ceil_divide(tiles, threads), kLeastSharedTiles, fitting);
+
+  // An empty batch has one block without tiles.
+  tile_rows = geometry.images * geometry.tiles[0];
+  const std::int64_t rows = std::max<std::int64_t>(1, tile_rows);
+  column_blocks = ceil_divide(geometry.tiles[1], most);
+  columns_per_block = ceil_divide(geometry.tiles[1], column_blocks);
+  row_blocks = ceil_divide(rows, std::max<std::int64_t>(1, most / columns_per_block));
+  // Few blocks are shared evenly.
+  constexpr std::int64_t kManyBlocks = 8;
+  if (blocks() < kManyBlocks * threads) row_blocks = ceil_divide(row_blocks, threads) * threads;
+  row_blocks = std::min(row_blocks, rows);
+  rows_per_block = ceil_divide(rows, row_blocks);
+  box_rows = std::min(rows_per_block, geometry.tiles[0]);
+}
+
+template <class T>
+void Schedule<T>::choose_shares(const Geometry& geometry, int threads) {
+  const std::int64_t column_bytes = kFrequencies * depth * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t for_cache =
+      ceil_divide(padded_destination_channels * column_bytes, kRoundBytes);
+  const std::int64_t for_threads = ceil_divide(threads, geometry.groups * blocks());
+  shares = std::min(std::max(for_cache, for_threads), panel_count());
+  share_channels = 0;
+  for (std::int64_t share = 0; share < shares; ++share) {
+    share_channels = std::max(share_channels, first_channel(share + 1) - first_channel(share));
+  }
+  // One vector more, so that the frequencies do not fall into the same set of a cache.
+  frequency_size = depth * share_channels + lanes;
+  units = geometry.groups * shares;
+  units_per_round = std::clamp<std::int64_t>(kRoundBytes / (share_channels * column_bytes),
+                                             ceil_divide(threads, blocks()), units);
+  slot_size = (block_tiles() + kMostProductRows) * std::max(source_pitch, share_channels) + lanes;
+}
+
+template class Schedule<float>;
+template class Schedule<double>;
+
+}  // namespace fastconv::winograd

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <vector>
+
+#include "algorithms/winograd/geometry.hpp"
+#include "kernels/kernel_table.hpp"
+
+namespace fastconv::winograd {
+
+/// Of transformed weights that exist at a time, so that they stay in a cache. Transforming the
+/// source once more for each round costs less than memory would.
+inline constexpr std::int64_t kRoundBytes = 5 << 20;
+
+/// Vectors of destination channels that one product computes.
+template <class T>
+struct Panel {
+  std::int64_t first;  ///< vector
+  std::int64_t vectors;
+  const MatrixProductKernel<T>* kernel;
+  const MatrixProductKernel<T>* last_rows;  ///< for fewer rows than `kernel` has
+};
+
+/// Everything that is decided before the arrays are seen. None of it changes a result: tiles and
+/// channels are independent of each other.
+template <class T>
+class Schedule {
+ public:
+  Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, int threads);
+
+  std::int64_t lanes;
+  std::int64_t padded_source_channels;
+  std::int64_t source_pitch;  ///< those of all taps of the kernel's depth
+  std::int64_t padded_destination_channels;
+  std::int64_t depth;            ///< products of a sum: source channels and taps of the depth
+  std::vector<Panel<T>> panels;  ///< of one group
+
+  /// Rows of tiles; those of all images form one sequence.
+  std::int64_t tile_rows;
+  std::int64_t rows_per_block;  ///< at most
+  std::int64_t columns_per_block;
+  std::int64_t row_blocks;  ///< of nearly as many rows each
+  std::int64_t column_blocks;
+  std::int64_t box_rows;  ///< most rows of tiles of a box within one image
+
+  std::int64_t shares;           ///< parts that the panels of a group are divided into
+  std::int64_t share_channels;   ///< padded destination channels of the largest share
+  std::int64_t frequency_size;   ///< elements of one frequency of a share's transformed weights
+  std::int64_t units;            ///< shares of all groups
+  std::int64_t units_per_round;  ///< whose weights are transformed together
+  std::int64_t slot_size;        ///< elements of one frequency of a block of tiles
+
+  std::int64_t first_row(std::int64_t row_block) const {
+    return row_block * tile_rows / row_blocks;
+  }
+  std::int64_t block_tiles() const { return rows_per_block * columns_per_block; }
+  std::int64_t blocks() const { return row_blocks * column_blocks; }
+  /// Of the transformed weights of a share.
+  std::int64_t unit_size() const { return kFrequencies * frequency_size; }
+  std::int64_t panel_count() const { return static_cast<std::int64_t>(panels.size()); }
+  /// Panels [first_panel(share), first_panel(share + 1)) belong to a share.
+  std::int64_t first_panel(std::int64_t share) const { return share * panel_count() / shares; }
+  std::int64_t share_of_panel(std::int64_t panel) const {
+    std::int64_t share = 0;
+    while (first_panel(share + 1) <= panel) ++share;
+    return share;
+  }
+  /// Counted through all groups.
+  std::int64_t first_panel_of_unit(std::int64_t unit) const {
+    return unit / shares * panel_count() + first_panel(unit % shares);
+  }
+  /// The first padded destination channel of a share.
+  std::int64_t first_channel(std::int64_t share) const {
+    const std::int64_t panel = first_panel(share);
+    if (panel == panel_count()) return padded_destination_channels;
+    return panels[static_cast<std::size_t>(panel)].first * lanes;
+  }
+
+ private:
+  void choose_panels(const TypedKernels<T>& kernels);
+  void choose_blocks(const Geometry& geometry, int threads);
+  void choose_shares(const Geometry& geometry, int threads);
+};
+
+}  // namespace fastconv::winograd

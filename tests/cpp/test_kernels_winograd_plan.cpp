@@ -1,0 +1,263 @@
+/// What is particular to Winograd's convolution: every option of both passes, errors, numbers that
+/// are not finite, rounds of weights, blocks of many images.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "convolution_case.hpp"
+#include "fastconv/error.hpp"
+#include "forced_isa.hpp"
+
+namespace fastconv::testing {
+namespace {
+
+constexpr std::array<Layout, 3> kDense{};
+
+ProblemDescription layer(std::int64_t n, std::int64_t c, std::int64_t k, std::int64_t height,
+                         std::int64_t width) {
+  ProblemDescription d;
+  d.n = n;
+  d.c = d.c_per_group = c;
+  d.k = k;
+  d.input = {1, height, width};
+  d.kernel = {1, 3, 3};
+  d.pad_before = d.pad_after = {0, 1, 1};
+  return d;
+}
+
+constexpr Pass kCorrelations[] = {Pass::forward, Pass::backward_input};
+
+TEST(Winograd, TakesEveryOptionOfBothPasses) {
+  std::mt19937_64 random(1);
+  for (const Pass pass : kCorrelations) {
+    for (const DataType type : {DataType::float32, DataType::float64}) {
+      for (const Layout layout : kLayouts) {
+        if (layout == Layout::repeated) continue;
+        for (const bool flip : {false, true}) {
+          ProblemDescription d = layer(2, 2 * 18, 2 * 5, 9, 14);
+          set_types(d, pass, uniform(type));
+          d.groups = 2;
+          d.c_per_group = 18;
+          d.flip = flip;
+          d.has_bias = d.accumulate = true;
+          d.activation = Activation::relu;
+          d.pad_before = {0, 2, -1};
+          const CaseOptions options{
+              .layouts = {layout, layout, layout}, .threads = 2, .packed = flip, .bias_stride = 2};
+          expect_equal_to_reference(describe(d), options, random);
+        }
+      }
+    }
+  }
+}
+
+/// A kernel of one slice and of several, and every mode of padding.
+TEST(Winograd, TakesVolumesAndPadding) {
+  std::mt19937_64 random(2);
+  for (const auto& [mode, depth] : {std::pair{PaddingMode::zeros, 1},
+                                    {PaddingMode::constant, 1},
+                                    {PaddingMode::reflect, 3},
+                                    {PaddingMode::symmetric, 2},
+                                    {PaddingMode::replicate, 1},
+                                    {PaddingMode::circular, 3},
+                                    {PaddingMode::constant, 4}}) {
+    ProblemDescription d = layer(2, 7, 9, 6, 11);
+    d.spatial_rank = 3;
+    d.input[0] = 4;
+    d.kernel[0] = depth;
+    d.pad_before = {depth / 2, 4, 1};
+    d.pad_after = {depth, 1, 3};
+    d.padding_mode = mode;
+    if (mode == PaddingMode::constant) d.padding_value = 2.0;
+    for (const Layout layout : {Layout::channels_first, Layout::channels_last, Layout::repeated}) {
+      set_types(d, Pass::forward, uniform(DataType::float32));
+      const Problem problem = describe(d);
+      ASSERT_NO_THROW(Plan(problem, {.algorithm = "winograd"}));
+      const Layout of_output = layout == Layout::repeated ? Layout::channels_first : layout;
+      expect_equal_to_reference(problem, {.layouts = {layout, layout, of_output}}, random);
+    }
+  }
+}
+
+TEST(Winograd, TakesEveryOptionOfVolumes) {
+  std::mt19937_64 random(9);
+  for (const Pass pass : kCorrelations) {
+    for (const std::int64_t channels : {5, 16}) {
+      for (const Layout layout : {Layout::channels_first, Layout::channels_last, Layout::spread}) {
+        for (const bool flip : {false, true}) {
+          ProblemDescription d = layer(1, 2 * channels, 2 * 70, 5, 2);
+          set_types(d, pass, uniform(DataType::float32));
+          d.spatial_rank = 3;
+          d.groups = 2;
+          d.c_per_group = channels;
+          d.input[0] = 5;
+          d.kernel[0] = 3;
+          d.pad_before[0] = 2;
+          d.pad_after[0] = -1;
+          d.flip = flip;
+          d.has_bias = d.accumulate = true;
+          expect_equal_to_reference(
+              describe(d), {.layouts = {layout, layout, layout}, .threads = 3, .packed = flip},
+              random);
+        }
+      }
+    }
+  }
+}
+
+TEST(Winograd, TakesManySmallImagesAndRoundsOfWeights) {
+  std::mt19937_64 random(3);
+  for (const Pass pass : kCorrelations) {
+    for (const auto& d : {layer(70, 5, 6, 3, 5), layer(1, 256, 260, 3, 4), layer(3, 260, 256, 2, 1),
+                          layer(1, 4, 5, 3, 700), layer(0, 4, 5, 6, 7)}) {
+      ProblemDescription description = d;
+      set_types(description, pass, uniform(DataType::float32));
+      for (const int threads : {1, 2, 5}) {
+        for (const bool packed : {false, true}) {
+          expect_equal_to_reference(describe(description), {.threads = threads, .packed = packed},
+                                    random);
+        }
+      }
+    }
+  }
+}
+
+/// max |error| <= 1e-5 max |result| in float32, 1e-13 in float64, on normal numbers.
+TEST(Winograd, StaysWithinTheDocumentedError) {
+  std::mt19937_64 random(4);
+  for (const Pass pass : kCorrelations) {
+    for (const std::int64_t channels : {16, 256, 2048}) {
+      for (const DataType type : {DataType::float32, DataType::float64}) {
+        ProblemDescription d =
+            pass == Pass::forward ? layer(1, channels, 16, 8, 8) : layer(1, 16, channels, 8, 8);
+        set_types(d, pass, uniform(type));
+        const Problem problem = describe(d);
+        const ProblemTensors tensors(problem, kDense, Side::end);
+        tensors.fill_with_normal_numbers(random);
+        const ProblemTensors expected(problem, kDense, Side::end);
+        expected.copy_memory_from(tensors);
+        Plan(problem, {.algorithm = "reference"}).execute(expected.arguments(), nullptr);
+        execute_guarded(Plan(problem, {.algorithm = "winograd"}), tensors.arguments());
+        double largest = 0.0;
+        double error = 0.0;
+        tensors.written().for_each_position([&](auto... position) {
+          const double truth = expected.written().at(position...).real();
+          largest = std::max(largest, std::abs(truth));
+          error = std::max(error, std::abs(tensors.written().at(position...).real() - truth));
+        });
+        EXPECT_LE(error, largest * (type == DataType::float32 ? 1e-5 : 1e-13))
+            << problem.to_string();
+      }
+    }
+  }
+}
+
+/// NaN where the other is NaN, infinite where it is, and otherwise close.
+void expect_same_kind(const Tensor& actual, const Tensor& expected, double tolerance) {
+  actual.for_each_position([&](auto... position) {
+    const double a = actual.at(position...).real();
+    const double b = expected.at(position...).real();
+    if (std::isnan(b)) {
+      ASSERT_TRUE(std::isnan(a)) << a;
+    } else if (std::isinf(b)) {
+      ASSERT_EQ(a, b);
+    } else {
+      ASSERT_NEAR(a, b, tolerance);
+    }
+  });
+}
+
+/// What one element of an operand that is not finite, or overflows on the way, does to a result.
+TEST(Winograd, KeepsWhatIsNotFiniteWithinItsWindows) {
+  std::mt19937_64 random(5);
+  const float infinity = std::numeric_limits<float>::infinity();
+  for (const Pass pass : kCorrelations) {
+    for (const float value : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(),
+                              std::numeric_limits<float>::max()}) {
+      for (const bool in_weight : {false, true}) {
+        for (const Layout layout : {Layout::channels_first, Layout::channels_last}) {
+          ProblemDescription d = layer(2, 7, 9, 9, 13);
+          set_types(d, pass, uniform(DataType::float32));
+          d.spatial_rank = 3;
+          d.input[0] = d.kernel[0] = 2;
+          d.pad_before[0] = 1;
+          d.has_bias = true;
+          const Problem problem = describe(d);
+          const std::array<Layout, 3> layouts{layout, Layout::channels_first, layout};
+          const ProblemTensors tensors(problem, layouts, Side::end);
+          tensors.fill_with_integers(random);
+          const Tensor& source = pass == Pass::forward ? tensors.input() : tensors.output();
+          const TensorView& view = (in_weight ? tensors.weight() : source).view();
+          const std::array<std::int64_t, 5> position =
+              in_weight ? std::array<std::int64_t, 5>{3, 2, 1, 2, 0}
+                        : std::array<std::int64_t, 5>{1, 4, 1, 6, 9};
+          std::int64_t offset = 0;
+          for (std::size_t a = 0; a < 5; ++a) offset += position[a] * view.strides[a];
+          static_cast<float*>(view.data)[offset] = value;
+          const ProblemTensors expected(problem, layouts, Side::end);
+          expected.copy_memory_from(tensors);
+          Plan(problem, {.algorithm = "reference"}).execute(expected.arguments(), nullptr);
+          for (const int threads : {1, 3}) {
+            execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = threads}),
+                            tensors.arguments());
+            const bool large = value == std::numeric_limits<float>::max();
+            // A weight of 3e38 meets zeros and ones: what remains finite may be as large.
+            expect_same_kind(tensors.written(), expected.written(), large ? 1e33 : 1e-3);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST(Winograd, DoesNotDependOnTheNumberOfThreads) {
+  std::mt19937_64 random(6);
+  for (const Pass pass : kCorrelations) {
+    ProblemDescription d = layer(3, 40, 130, 17, 30);
+    set_types(d, pass, uniform(DataType::float32));
+    const Problem problem = describe(d);
+    const ProblemTensors expected(problem, kDense, Side::end);
+    expected.fill_with_normal_numbers(random);
+    const ProblemTensors tensors(problem, kDense, Side::end);
+    tensors.copy_memory_from(expected);
+    execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = 1}), expected.arguments());
+    for (const int threads : {2, 3, 16, 64}) {
+      for (const bool packed : {false, true}) {
+        execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = threads}),
+                        tensors.arguments(), packed);
+        EXPECT_TRUE(same_memory(tensors.written(), expected.written())) << threads << " threads";
+      }
+    }
+  }
+}
+
+TEST(Winograd, RefusesWhatItCannotTransform) {
+  const auto refuses = [](const ProblemDescription& description) {
+    for (const AlgorithmReport& report : explain(describe(description))) {
+      if (report.name == std::string("winograd")) return !report.refusal.empty();
+    }
+    return false;
+  };
+  ProblemDescription d = layer(1, 16, 16, 9, 9);
+  EXPECT_FALSE(refuses(d));
+  const auto changed = [&](auto&& change) {
+    ProblemDescription other = d;
+    change(other);
+    return other;
+  };
+  EXPECT_TRUE(refuses(changed([](auto& p) { p.stride[2] = 2; })));
+  EXPECT_TRUE(refuses(changed([](auto& p) { p.dilation[1] = 2; })));
+  EXPECT_TRUE(refuses(changed([](auto& p) { p.kernel[1] = 2; })));
+  EXPECT_TRUE(refuses(changed([](auto& p) { p.groups = 16, p.c_per_group = 1; })));
+  EXPECT_TRUE(refuses(changed([](auto& p) { p.pass = Pass::backward_weight; })));
+  EXPECT_TRUE(refuses(changed(
+      [](auto& p) { p.input_type = p.weight_type = p.output_type = DataType::complex64; })));
+  EXPECT_THROW(Plan(describe(d), {.algorithm = "winograd", .precision = Precision::strict}),
+               UnsupportedError);
+}
+
+}  // namespace
+}  // namespace fastconv::testing
