@@ -20,6 +20,8 @@ inline T wrapping_add(T a, T b) {
 
 #include "kernels/activation.inl"
 #include "kernels/correlation.inl"
+#include "kernels/depthwise_rows.inl"
+#include "kernels/depthwise_channels.inl"
 #include "kernels/rows.inl"
 #include "kernels/weight_gradient.inl"
 
@@ -109,6 +111,10 @@ constexpr TypedKernels<T> make_typed_kernels() {
   kernels.outer_product = {kOuterProduct<T>.entries, kOuterProduct<T>.count};
   kernels.dot_product = {kDotProduct<T>.entries, kDotProduct<T>.count};
   kernels.all_finite = all_finite<T>;
+  if constexpr (kIsFloating<T>) {
+    kernels.depthwise = {depthwise_rows<T>, depthwise_channels<T>, depthwise_row_gradient<T>,
+                         depthwise_channel_gradient<T>};
+  }
   return kernels;
 }
 

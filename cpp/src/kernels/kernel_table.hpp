@@ -4,6 +4,7 @@
 
 #include "fastconv/data_type.hpp"
 #include "fastconv/problem.hpp"
+#include "kernels/depthwise_kernels.hpp"
 
 /// What one instruction set offers to the algorithms: microkernels with their tile sizes beside
 /// them, and the rows that carry data in and out of tiles. Kernels know nothing of threads,
@@ -134,6 +135,7 @@ struct TypedKernels {
   KernelSpan<OuterProductKernel<T>> outer_product;
   KernelSpan<DotProductKernel<T>> dot_product;
   AllFiniteFunction<T> all_finite;
+  DepthwiseKernels<T> depthwise;  ///< null for integers
   // By storage type; null where T is not its compute type, and for types no result has.
   LoadRowFunction<T> load_row[kDataTypeCount];
   LoadBlockFunction<T> load_block[kDataTypeCount];

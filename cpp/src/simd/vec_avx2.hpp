@@ -28,6 +28,11 @@ struct Vec<float> {
     return {_mm256_maskload_ps(from, mask)};
   }
   void store(float* to) const { _mm256_storeu_ps(to, value); }
+  void store_partial(float* to, std::int64_t count) const {
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(count)), lane);
+    _mm256_maskstore_ps(to, mask, value);
+  }
   static Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_ps(a.value, b.value, c.value)}; }
   float reduce_add() const {
     const __m128 four = _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps(value, 1));
@@ -50,6 +55,11 @@ struct Vec<double> {
     return {_mm256_maskload_pd(from, mask)};
   }
   void store(double* to) const { _mm256_storeu_pd(to, value); }
+  void store_partial(double* to, std::int64_t count) const {
+    const __m256i lane = _mm256_setr_epi64x(0, 1, 2, 3);
+    const __m256i mask = _mm256_cmpgt_epi64(_mm256_set1_epi64x(count), lane);
+    _mm256_maskstore_pd(to, mask, value);
+  }
   static Vec fma(Vec a, Vec b, Vec c) { return {_mm256_fmadd_pd(a.value, b.value, c.value)}; }
   double reduce_add() const {
     const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(value), _mm256_extractf128_pd(value, 1));

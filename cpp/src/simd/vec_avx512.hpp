@@ -35,6 +35,9 @@ struct Vec<float> {
     return {_mm512_maskz_loadu_ps(mask, from)};
   }
   void store(float* to) const { _mm512_storeu_ps(to, value); }
+  void store_partial(float* to, std::int64_t count) const {
+    _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1u), value);
+  }
   static Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_ps(a.value, b.value, c.value)}; }
   /// The built-in shuffle: the intrinsics for halves make GCC 12 warn of its own header.
   float reduce_add() const {
@@ -60,6 +63,9 @@ struct Vec<double> {
     return {_mm512_maskz_loadu_pd(mask, from)};
   }
   void store(double* to) const { _mm512_storeu_pd(to, value); }
+  void store_partial(double* to, std::int64_t count) const {
+    _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << count) - 1u), value);
+  }
   static Vec fma(Vec a, Vec b, Vec c) { return {_mm512_fmadd_pd(a.value, b.value, c.value)}; }
   double reduce_add() const {
     const __m256d high = __builtin_shufflevector(value, value, 4, 5, 6, 7);

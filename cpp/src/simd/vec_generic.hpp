@@ -39,6 +39,11 @@ struct ExtensionVec {
     return load(lanes);
   }
   void store(T* to) const { *reinterpret_cast<Unaligned*>(to) = value; }
+  void store_partial(T* to, std::int64_t count) const {
+    alignas(kBytes) T lanes[kLanes];
+    store(lanes);
+    for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+  }
   /// a * b + c
   static ExtensionVec fma(ExtensionVec a, ExtensionVec b, ExtensionVec c) {
     return {a.value * b.value + c.value};

@@ -28,6 +28,11 @@ struct Vec<float> {
     return {vld1q_f32(lanes)};
   }
   void store(float* to) const { vst1q_f32(to, value); }
+  void store_partial(float* to, std::int64_t count) const {
+    alignas(16) float lanes[kLanes];
+    store(lanes);
+    for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+  }
   static Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f32(c.value, a.value, b.value)}; }
   float reduce_add() const { return vaddvq_f32(value); }
 };
@@ -46,6 +51,11 @@ struct Vec<double> {
     return {vld1q_f64(lanes)};
   }
   void store(double* to) const { vst1q_f64(to, value); }
+  void store_partial(double* to, std::int64_t count) const {
+    alignas(16) double lanes[kLanes];
+    store(lanes);
+    for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+  }
   static Vec fma(Vec a, Vec b, Vec c) { return {vfmaq_f64(c.value, a.value, b.value)}; }
   double reduce_add() const { return vaddvq_f64(value); }
 };

@@ -30,6 +30,11 @@ struct Vec<float> {
     return {_mm_load_ps(lanes)};
   }
   void store(float* to) const { _mm_storeu_ps(to, value); }
+  void store_partial(float* to, std::int64_t count) const {
+    alignas(16) float lanes[kLanes];
+    store(lanes);
+    for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+  }
   static Vec fma(Vec a, Vec b, Vec c) {
     return {_mm_add_ps(_mm_mul_ps(a.value, b.value), c.value)};
   }
@@ -51,6 +56,11 @@ struct Vec<double> {
     return {count >= 2 ? _mm_loadu_pd(from) : count == 1 ? _mm_load_sd(from) : _mm_setzero_pd()};
   }
   void store(double* to) const { _mm_storeu_pd(to, value); }
+  void store_partial(double* to, std::int64_t count) const {
+    alignas(16) double lanes[kLanes];
+    store(lanes);
+    for (std::int64_t i = 0; i < count; ++i) to[i] = lanes[i];
+  }
   static Vec fma(Vec a, Vec b, Vec c) {
     return {_mm_add_pd(_mm_mul_pd(a.value, b.value), c.value)};
   }

@@ -1,0 +1,140 @@
+#pragma once
+
+#include <array>
+
+#include "algorithms/depthwise/tap_groups.hpp"
+#include "algorithms/direct/real_view.hpp"
+#include "algorithms/direct/tile.hpp"
+#include "kernels/kernel_table.hpp"
+#include "runtime/aligned_buffer.hpp"
+
+namespace fastconv::depthwise {
+
+/// What both ways of running a forward or backward-input pass need to know of it. A destination
+/// channel adds up `sources` source channels (backward with a channel multiplier) and a source
+/// channel is read by `destinations` of them (forward with one).
+template <class T>
+struct PassDescription {
+  const Problem& problem;
+  const TypedKernels<T>& kernels;
+  const std::array<AxisTaps, 3>& axes;
+  int threads;
+  std::int64_t sources;
+  std::int64_t destinations;
+
+  std::int64_t kernel_size() const {
+    return problem.axes[0].kernel * problem.axes[1].kernel * problem.axes[2].kernel;
+  }
+};
+
+/// The arrays of one execution.
+template <class T>
+struct PassArrays {
+  direct::RealView source;
+  direct::RealView destination;
+  const T* weights;  ///< packed
+  const T* bias;     ///< contiguous, or null
+};
+
+/// Vectors along rows of pixels: row_correlation.cpp.
+template <class T>
+class RowCorrelation {
+ public:
+  explicit RowCorrelation(const PassDescription<T>& pass);
+
+  std::size_t workspace_bytes() const;
+  /// Weights in the order in which the kernels read them: [destination channel][phase][source
+  /// channel][tap].
+  std::int64_t weight_count() const;
+  void pack_weights(const TensorView& weight, T* packed) const;
+  void run(const PassArrays<T>& arrays, void* workspace) const;
+  std::string description() const;
+
+ private:
+  struct Phase {
+    std::array<const TapRun*, 3> runs;
+    std::int64_t first_tap;  ///< of those of one source channel, in all phases
+    std::int64_t tap_count;
+  };
+  struct Memory {
+    T* packed;
+    T* sums;
+    const T** rows;
+    RowTaps<T>* taps;
+    std::int64_t* offsets;
+  };
+
+  Memory lay_out(Arena& arena) const;
+  void run_item(const PassArrays<T>& arrays, std::int64_t item, const Memory& memory) const;
+  void run_channel(const PassArrays<T>& arrays, std::int64_t n, std::int64_t destination,
+                   const direct::Extent& origin, const T* packed, const Memory& memory) const;
+  void run_phase(const PassArrays<T>& arrays, const Phase& phase, std::int64_t n,
+                 std::int64_t channel, const direct::Extent& origin, const T* packed,
+                 const Memory& memory) const;
+
+  PassDescription<T> pass_;
+  direct::Tile tile_;
+  std::vector<Phase> phases_;
+  std::vector<std::int64_t> kernel_index_;  ///< kernel element of each packed tap
+  std::vector<std::int64_t> offsets_;       ///< of the taps of each run of the last axis
+  std::int64_t groups_together_ = 1;        ///< packed at once where memory interleaves them
+  std::int64_t groups_per_item_ = 1;
+  std::int64_t group_blocks_ = 1;
+  std::int64_t row_sets_ = 1;
+};
+
+/// Vectors along channels that lie side by side: channel_correlation.cpp.
+template <class T>
+class ChannelCorrelation {
+ public:
+  explicit ChannelCorrelation(const PassDescription<T>& pass);
+
+  /// Whether the pass and the layout of its arrays allow it.
+  bool takes(const direct::RealView& source, const direct::RealView& destination) const;
+  std::size_t workspace_bytes() const;
+  std::int64_t weight_count() const;
+  /// Weights are [kernel element][channel].
+  void pack_weights(const TensorView& weight, T* packed) const;
+  void run(const PassArrays<T>& arrays, void* workspace) const;
+
+ private:
+  /// Neighbouring positions of a run of the last axis that have the same taps inside the source.
+  struct Span {
+    std::int64_t first;
+    std::int64_t count;
+    std::int64_t first_block;
+    std::int64_t block_count;
+  };
+  struct RunSpans {
+    std::int64_t first_span;
+    std::int64_t span_count;
+  };
+  struct Memory {
+    TapBlock* blocks;
+    ChannelRow<T>* rows;
+    T* sums;
+  };
+
+  void find_spans(const TapRun& run);
+  std::int64_t most_rows() const;
+  Memory lay_out(Arena& arena) const;
+  void run_item(const PassArrays<T>& arrays, std::int64_t item, const TapBlock* blocks,
+                const Memory& memory) const;
+  void run_row(const PassArrays<T>& arrays, const TapRun& run, const RunSpans& spans,
+               std::int64_t first_column, std::int64_t column_count, const ChannelRow<T>* rows,
+               std::int64_t row_count, std::int64_t destination, const TapBlock* blocks,
+               T* sums) const;
+
+  PassDescription<T> pass_;
+  bool possible_;
+  std::int64_t weight_pitch_ = 0;
+  std::vector<TapBlock> blocks_;  ///< offsets count pixels
+  std::vector<Span> spans_;
+  std::vector<RunSpans> run_spans_;
+  std::int64_t rows_per_item_ = 1;
+  std::int64_t columns_per_item_ = 1;
+  std::int64_t row_items_ = 1;
+  std::int64_t column_items_ = 1;
+};
+
+}  // namespace fastconv::depthwise

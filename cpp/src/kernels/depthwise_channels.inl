@@ -1,0 +1,172 @@
+/// Depthwise convolution with vectors along the channels.
+///
+/// Tile: kPixels neighbouring output pixels of one vector of channels. kTaps neighbouring taps keep
+/// their weights in registers while kPixels + kTaps - 1 source pixels pass by, each of which is
+/// loaded once: kPixels * kTaps multiply-adds for kPixels + 2 * kTaps - 1 loads.
+/// Registers: kPixels + kTaps + 2.
+template <int kTaps, class T, int kPixels, class Load>
+[[gnu::always_inline]] inline void add_taps(Vec<T> (&sums)[kPixels], const T* source,
+                                            std::int64_t source_step, const T* weights,
+                                            std::int64_t weight_step, const Load& load) {
+  using V = Vec<T>;
+  V weight[kTaps];
+#pragma GCC unroll 8
+  for (int t = 0; t < kTaps; ++t) weight[t] = V::load(weights + t * weight_step);
+#pragma GCC unroll 16
+  for (int j = 0; j < kPixels + kTaps - 1; ++j) {
+    const V loaded = load(source);
+    source += source_step;
+#pragma GCC unroll 8
+    for (int t = 0; t < kTaps; ++t) {
+      if (j - t >= 0 && j - t < kPixels) sums[j - t] = V::fma(loaded, weight[t], sums[j - t]);
+    }
+  }
+}
+
+template <class T, int kPixels, class Load>
+[[gnu::always_inline]] inline void sum_channels(Vec<T> (&sums)[kPixels],
+                                                const ChannelBlock<T>& block, std::int64_t pixel,
+                                                std::int64_t channel, const Load& load) {
+  using V = Vec<T>;
+  const V initial = block.bias == nullptr ? V::zero() : load(block.bias + channel);
+#pragma GCC unroll 16
+  for (int p = 0; p < kPixels; ++p) sums[p] = initial;
+  const std::int64_t step = block.source_step;
+  for (std::int64_t row = 0; row < block.row_count; ++row) {
+    const T* source = block.rows[row].source + pixel * step + channel;
+    const T* row_weights = block.rows[row].weights + channel;
+    for (std::int64_t i = 0; i < block.block_count; ++i) {
+      const TapBlock& taps = block.blocks[i];
+      const T* from = source + taps.offset;
+      const T* weights = row_weights + taps.tap * block.tap_pitch;
+      const std::int64_t weight_step = taps.tap_step * block.tap_pitch;
+      if (taps.count == 4) {
+        add_taps<4>(sums, from, step, weights, weight_step, load);
+      } else if (taps.count == 3) {
+        add_taps<3>(sums, from, step, weights, weight_step, load);
+      } else if (taps.count == 2) {
+        add_taps<2>(sums, from, step, weights, weight_step, load);
+      } else {
+        add_taps<1>(sums, from, step, weights, weight_step, load);
+      }
+    }
+  }
+}
+
+template <class T, int kPixels>
+[[gnu::noinline]] void depthwise_channel_tile(const ChannelBlock<T>& block, std::int64_t pixel) {
+  using V = Vec<T>;
+  T* out = block.out + pixel * block.out_step;
+  const std::int64_t whole = block.channels - block.channels % V::kLanes;
+  V sums[kPixels];
+  const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
+  for (std::int64_t channel = 0; channel < whole; channel += V::kLanes) {
+    sum_channels(sums, block, pixel, channel, load);
+#pragma GCC unroll 16
+    for (int p = 0; p < kPixels; ++p) sums[p].store(out + p * block.out_step + channel);
+  }
+  const std::int64_t rest = block.channels - whole;
+  if (rest == 0) return;
+  const auto load_rest = [rest](const T* from) [[gnu::always_inline]] {
+    return V::load_partial(from, rest);
+  };
+  sum_channels(sums, block, pixel, whole, load_rest);
+#pragma GCC unroll 16
+  for (int p = 0; p < kPixels; ++p) {
+    sums[p].store_partial(out + p * block.out_step + whole, rest);
+  }
+}
+
+template <class T>
+void depthwise_channels(const ChannelBlock<T>& block) {
+  std::int64_t pixel = 0;
+  for (; block.pixels - pixel >= 8; pixel += 8) depthwise_channel_tile<T, 8>(block, pixel);
+  if (block.pixels - pixel >= 4) {
+    depthwise_channel_tile<T, 4>(block, pixel);
+    pixel += 4;
+  }
+  if (block.pixels - pixel >= 2) {
+    depthwise_channel_tile<T, 2>(block, pixel);
+    pixel += 2;
+  }
+  if (pixel < block.pixels) depthwise_channel_tile<T, 1>(block, pixel);
+}
+
+/// Gradient of the weight with vectors along the channels: kHeight x kWidth taps, whose sums stay
+/// in registers over all rows and pixels. A pixel of the gradient is loaded once for all of them.
+template <class T, int kHeight, int kWidth, class Load>
+[[gnu::always_inline]] inline void add_gradient_pixels(const ChannelGradient<T>& g, T* to,
+                                                       const Load& load) {
+  using V = Vec<T>;
+  V sums[kHeight][kWidth];
+#pragma GCC unroll 8
+  for (int a = 0; a < kHeight; ++a) {
+#pragma GCC unroll 8
+    for (int b = 0; b < kWidth; ++b) sums[a][b] = V::zero();
+  }
+  for (std::int64_t y = 0; y < g.rows; ++y) {
+    const T* gradient = g.gradient + y * g.gradient_pitch;
+    const T* source = g.source + y * g.source_pitch;
+    for (std::int64_t p = 0; p < g.pixels; ++p) {
+      const V value = load(gradient);
+#pragma GCC unroll 8
+      for (int a = 0; a < kHeight; ++a) {
+        const T* row = source + g.row_offsets[a];
+#pragma GCC unroll 8
+        for (int b = 0; b < kWidth; ++b) {
+          sums[a][b] = V::fma(V::load(row + g.offsets[b]), value, sums[a][b]);
+        }
+      }
+      gradient += g.gradient_step;
+      source += g.source_step;
+    }
+  }
+#pragma GCC unroll 8
+  for (int a = 0; a < kHeight; ++a) {
+#pragma GCC unroll 8
+    for (int b = 0; b < kWidth; ++b) {
+      T* sum = to + (a * g.width + b) * V::kLanes;
+      V::fma(V::broadcast(T(1)), sums[a][b], V::load(sum)).store(sum);
+    }
+  }
+}
+
+template <class T, int kHeight, int kWidth>
+[[gnu::noinline]] void depthwise_channel_gradient_tile(const ChannelGradient<T>& g, T* to) {
+  using V = Vec<T>;
+  if (g.channels == V::kLanes) {
+    const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
+    add_gradient_pixels<T, kHeight, kWidth>(g, to, load);
+  } else {
+    const std::int64_t rest = g.channels;
+    const auto load = [rest](const T* from) [[gnu::always_inline]] {
+      return V::load_partial(from, rest);
+    };
+    add_gradient_pixels<T, kHeight, kWidth>(g, to, load);
+  }
+}
+
+template <class T>
+void depthwise_channel_gradient(const ChannelGradient<T>& gradient) {
+  const std::int64_t most_width = gradient.height == 1 ? 2 * kMostGradientTaps : kMostGradientTaps;
+  for (std::int64_t a = 0; a < gradient.height;) {
+    const std::int64_t height = gradient_tile(gradient.height - a, kMostGradientTaps);
+    for (std::int64_t b = 0; b < gradient.width;) {
+      const std::int64_t width = gradient_tile(gradient.width - b, most_width);
+      ChannelGradient<T> tile = gradient;
+      tile.row_offsets += a;
+      tile.offsets += b;
+      T* to = gradient.sums + (a * gradient.width + b) * Vec<T>::kLanes;
+      const auto run = [&]<int kHeight, int kWidth>() {
+        depthwise_channel_gradient_tile<T, kHeight, kWidth>(tile, to);
+      };
+      if (gradient.height == 1) {
+        with_gradient_tile<1, 2 * kMostGradientTaps>(1, width, run);
+      } else {
+        with_gradient_tile<kMostGradientTaps, kMostGradientTaps>(height, width, run);
+      }
+      b += width;
+    }
+    a += height;
+  }
+}
