@@ -48,7 +48,8 @@ ChannelCorrelation<T>::ChannelCorrelation(const PassDescription<T>& pass)
   column_items_ = ceil_divide(pass_.axes[2].phases.count, columns_per_item_);
   const std::int64_t rows = pass_.axes[1].phases.count;
   const std::int64_t wanted =
-      ceil_divide(kWantedItems, column_items_ * problem.n * pass_.axes[0].phases.count);
+      ceil_divide(kWantedItems, column_items_ * std::max<std::int64_t>(1, problem.n) *
+                                     pass_.axes[0].phases.count);
   rows_per_item_ = ceil_divide(rows, std::min(rows, wanted));
   row_items_ = ceil_divide(rows, rows_per_item_);
 }

@@ -64,6 +64,8 @@ class RowCorrelation {
     std::int64_t* offsets;
   };
 
+  /// Of one source channel; where a stride exceeds the input some taps meet no element.
+  std::int64_t taps_met() const { return static_cast<std::int64_t>(kernel_index_.size()); }
   Memory lay_out(Arena& arena) const;
   void run_item(const PassArrays<T>& arrays, std::int64_t item, const Memory& memory) const;
   void run_channel(const PassArrays<T>& arrays, std::int64_t n, std::int64_t destination,

@@ -93,7 +93,7 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
 
 template <class T>
 std::int64_t RowCorrelation<T>::weight_count() const {
-  return pass_.problem.k * pass_.kernel_size();
+  return pass_.problem.k * taps_met();
 }
 
 template <class T>
@@ -211,7 +211,7 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
     std::int64_t sets = 0;
     const T** rows = memory.rows;
     const T* weights = arrays.weights +
-                       (channel * pass_.kernel_size() + phase.first_tap) * pass_.sources;
+                       (channel * taps_met() + phase.first_tap) * pass_.sources;
     for (std::int64_t s = 0; s < pass_.sources; ++s) {
       for (const TapGroup& dg : d->groups) {
         for (std::int64_t td = 0; td < dg.count; ++td) {
