@@ -170,3 +170,16 @@ void depthwise_channel_gradient(const ChannelGradient<T>& gradient) {
     a += height;
   }
 }
+
+template <class T>
+void pack_channels(T* to, const T* from, std::int64_t from_step, std::int64_t pixels,
+                   std::int64_t channels) {
+  using V = Vec<T>;
+  if (channels == V::kLanes) {
+    for (std::int64_t p = 0; p < pixels; ++p) V::load(from + p * from_step).store(to + p * V::kLanes);
+    return;
+  }
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    V::load_partial(from + p * from_step, channels).store(to + p * V::kLanes);
+  }
+}

@@ -119,12 +119,19 @@ struct ChannelGradient {
 template <class T>
 using DepthwiseChannelGradientFunction = void (*)(const ChannelGradient<T>& gradient);
 
+/// to[p * lanes + c] = from[p * from_step + c] for `pixels` pixels of `channels` channels, at most
+/// one vector; the lanes beyond are zero.
+template <class T>
+using PackChannelsFunction = void (*)(T* to, const T* from, std::int64_t from_step,
+                                      std::int64_t pixels, std::int64_t channels);
+
 template <class T>
 struct DepthwiseKernels {
   DepthwiseRowsFunction<T> rows;
   DepthwiseChannelsFunction<T> channels;
   DepthwiseRowGradientFunction<T> row_gradient;
   DepthwiseChannelGradientFunction<T> channel_gradient;
+  PackChannelsFunction<T> pack_channels;
 };
 
 }  // namespace fastconv

@@ -113,7 +113,7 @@ constexpr TypedKernels<T> make_typed_kernels() {
   kernels.all_finite = all_finite<T>;
   if constexpr (kIsFloating<T>) {
     kernels.depthwise = {depthwise_rows<T>, depthwise_channels<T>, depthwise_row_gradient<T>,
-                         depthwise_channel_gradient<T>};
+                         depthwise_channel_gradient<T>, pack_channels<T>};
   }
   return kernels;
 }
