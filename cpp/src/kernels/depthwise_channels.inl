@@ -3,19 +3,22 @@
 /// Tile: kPixels neighbouring output pixels of one vector of channels. kTaps neighbouring taps keep
 /// their weights in registers while kPixels + kTaps - 1 source pixels pass by, each of which is
 /// loaded once: kPixels * kTaps multiply-adds for kPixels + 2 * kTaps - 1 loads.
+/// At the ends of a row (kEdge) source pixels outside are passed over.
 /// Registers: kPixels + kTaps + 2.
-template <int kTaps, class T, int kPixels, class Load>
-[[gnu::always_inline]] inline void add_taps(Vec<T> (&sums)[kPixels], const T* source,
-                                            std::int64_t source_step, const T* weights,
-                                            std::int64_t weight_step, const Load& load) {
+template <int kTaps, bool kEdge, class T, int kPixels, class Load>
+[[gnu::always_inline]] inline void add_taps(Vec<T> (&sums)[kPixels], const T* row,
+                                            const ChannelBlock<T>& block, std::int64_t offset,
+                                            const T* weights, std::int64_t weight_step,
+                                            const Load& load) {
   using V = Vec<T>;
   V weight[kTaps];
 #pragma GCC unroll 8
   for (int t = 0; t < kTaps; ++t) weight[t] = V::load(weights + t * weight_step);
+  const auto limit = static_cast<std::uint64_t>(block.source_limit);
 #pragma GCC unroll 16
-  for (int j = 0; j < kPixels + kTaps - 1; ++j) {
-    const V loaded = load(source);
-    source += source_step;
+  for (int j = 0; j < kPixels + kTaps - 1; ++j, offset += block.source_step) {
+    if (kEdge && static_cast<std::uint64_t>(offset) >= limit) continue;
+    const V loaded = load(row + offset);
 #pragma GCC unroll 8
     for (int t = 0; t < kTaps; ++t) {
       if (j - t >= 0 && j - t < kPixels) sums[j - t] = V::fma(loaded, weight[t], sums[j - t]);
@@ -23,7 +26,7 @@ template <int kTaps, class T, int kPixels, class Load>
   }
 }
 
-template <class T, int kPixels, class Load>
+template <class T, int kPixels, bool kEdge, class Load>
 [[gnu::always_inline]] inline void sum_channels(Vec<T> (&sums)[kPixels],
                                                 const ChannelBlock<T>& block, std::int64_t pixel,
                                                 std::int64_t channel, const Load& load) {
@@ -31,29 +34,29 @@ template <class T, int kPixels, class Load>
   const V initial = block.bias == nullptr ? V::zero() : load(block.bias + channel);
 #pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) sums[p] = initial;
-  const std::int64_t step = block.source_step;
-  for (std::int64_t row = 0; row < block.row_count; ++row) {
-    const T* source = block.rows[row].source + pixel * step + channel;
-    const T* row_weights = block.rows[row].weights + channel;
+  const std::int64_t first = pixel * block.source_step;
+  for (std::int64_t r = 0; r < block.row_count; ++r) {
+    const T* row = block.rows[r].source + channel;
+    const T* row_weights = block.rows[r].weights + channel;
     for (std::int64_t i = 0; i < block.block_count; ++i) {
       const TapBlock& taps = block.blocks[i];
-      const T* from = source + taps.offset;
+      const std::int64_t offset = first + taps.offset;
       const T* weights = row_weights + taps.tap * block.tap_pitch;
       const std::int64_t weight_step = taps.tap_step * block.tap_pitch;
       if (taps.count == 4) {
-        add_taps<4>(sums, from, step, weights, weight_step, load);
+        add_taps<4, kEdge>(sums, row, block, offset, weights, weight_step, load);
       } else if (taps.count == 3) {
-        add_taps<3>(sums, from, step, weights, weight_step, load);
+        add_taps<3, kEdge>(sums, row, block, offset, weights, weight_step, load);
       } else if (taps.count == 2) {
-        add_taps<2>(sums, from, step, weights, weight_step, load);
+        add_taps<2, kEdge>(sums, row, block, offset, weights, weight_step, load);
       } else {
-        add_taps<1>(sums, from, step, weights, weight_step, load);
+        add_taps<1, kEdge>(sums, row, block, offset, weights, weight_step, load);
       }
     }
   }
 }
 
-template <class T, int kPixels>
+template <class T, int kPixels, bool kEdge>
 [[gnu::noinline]] void depthwise_channel_tile(const ChannelBlock<T>& block, std::int64_t pixel) {
   using V = Vec<T>;
   T* out = block.out + pixel * block.out_step;
@@ -61,7 +64,7 @@ template <class T, int kPixels>
   V sums[kPixels];
   const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
   for (std::int64_t channel = 0; channel < whole; channel += V::kLanes) {
-    sum_channels(sums, block, pixel, channel, load);
+    sum_channels<T, kPixels, kEdge>(sums, block, pixel, channel, load);
 #pragma GCC unroll 16
     for (int p = 0; p < kPixels; ++p) sums[p].store(out + p * block.out_step + channel);
   }
@@ -70,7 +73,7 @@ template <class T, int kPixels>
   const auto load_rest = [rest](const T* from) [[gnu::always_inline]] {
     return V::load_partial(from, rest);
   };
-  sum_channels(sums, block, pixel, whole, load_rest);
+  sum_channels<T, kPixels, kEdge>(sums, block, pixel, whole, load_rest);
 #pragma GCC unroll 16
   for (int p = 0; p < kPixels; ++p) {
     sums[p].store_partial(out + p * block.out_step + whole, rest);
@@ -79,17 +82,41 @@ template <class T, int kPixels>
 
 template <class T>
 void depthwise_channels(const ChannelBlock<T>& block) {
-  std::int64_t pixel = 0;
-  for (; block.pixels - pixel >= 8; pixel += 8) depthwise_channel_tile<T, 8>(block, pixel);
-  if (block.pixels - pixel >= 4) {
-    depthwise_channel_tile<T, 4>(block, pixel);
-    pixel += 4;
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+  for (std::int64_t i = 0; i < block.block_count; ++i) {
+    const TapBlock& taps = block.blocks[i];
+    const std::int64_t last = taps.offset + (taps.count - 1) * block.source_step;
+    if (i == 0 || taps.offset < least) least = taps.offset;
+    if (i == 0 || last > most) most = last;
   }
-  if (block.pixels - pixel >= 2) {
-    depthwise_channel_tile<T, 2>(block, pixel);
-    pixel += 2;
+  const std::int64_t step = block.source_step;
+  const auto run = [&]<int kPixels>(std::int64_t pixel) {
+    if (least + pixel * step >= 0 && most + (pixel + kPixels - 1) * step < block.source_limit) {
+      depthwise_channel_tile<T, kPixels, false>(block, pixel);
+    } else {
+      depthwise_channel_tile<T, kPixels, true>(block, pixel);
+    }
+  };
+  for (std::int64_t pixel = 0; pixel < block.pixels;) {
+    const std::int64_t left = block.pixels - pixel;
+    if (left >= 8 && left != 14) {
+      run.template operator()<8>(pixel);
+      pixel += 8;
+    } else if (left >= 7) {
+      run.template operator()<7>(pixel);
+      pixel += 7;
+    } else if (left >= 4) {
+      run.template operator()<4>(pixel);
+      pixel += 4;
+    } else if (left >= 2) {
+      run.template operator()<2>(pixel);
+      pixel += 2;
+    } else {
+      run.template operator()<1>(pixel);
+      pixel += 1;
+    }
   }
-  if (pixel < block.pixels) depthwise_channel_tile<T, 1>(block, pixel);
 }
 
 /// Gradient of the weight with vectors along the channels: kHeight x kWidth taps, whose sums stay

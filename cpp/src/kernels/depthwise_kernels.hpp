@@ -38,7 +38,8 @@ template <class T>
 using DepthwiseRowsFunction = void (*)(const RowBlock<T>& block);
 
 /// Up to four neighbouring taps of a row: tap t of output pixel p reads source pixel p + t, counted
-/// from `offset` elements behind the row's pointer, and is multiplied by the weights of `tap + t`.
+/// from `offset` elements behind the row's pointer, and is multiplied by the weights of tap
+/// `tap + t * tap_step`.
 struct TapBlock {
   std::int64_t offset;
   std::int64_t tap;
@@ -55,13 +56,15 @@ struct ChannelRow {
 
 /// out[p * out_step + c] = bias[c] + the sum over rows and taps, for `pixels` pixels of `channels`
 /// channels that lie side by side, vectors along the channels. Reads and writes no more than those.
+/// Source pixels at an offset below 0, or of `source_limit` or more, are left out of the sum.
 template <class T>
 struct ChannelBlock {
   const ChannelRow<T>* rows;
   std::int64_t row_count;
   const TapBlock* blocks;
   std::int64_t block_count;
-  std::int64_t source_step;  ///< from the source of an output pixel to that of the next
+  std::int64_t source_step;   ///< from the source of an output pixel to that of the next
+  std::int64_t source_limit;
   std::int64_t tap_pitch;    ///< from the weights of a tap to those of the next
   std::int64_t pixels;
   std::int64_t channels;

@@ -3,8 +3,7 @@
 ///
 ///     parallel for each image, block of rows, block of columns
 ///       for each phase, row, block of channels                                 [L1]
-///         for each span of columns that has the same taps inside the source
-///           the kernel: 8 pixels x one vector of channels, all taps            [registers]
+///         the kernel: 8 pixels x one vector of channels, all taps              [registers]
 ///
 /// Taps that would read padding are left out. Weights are packed [kernel element][channel].
 #include <algorithm>
@@ -23,8 +22,10 @@ constexpr std::int64_t kMostTaps = 4;
 /// Source that the tap rows of a block of columns span, within the second-level cache.
 constexpr std::int64_t kWindowBytes = 384 * 1024;
 constexpr std::int64_t kLeastColumns = 32;
-/// Vectors of channels whose taps stay in the first-level cache together.
-constexpr std::int64_t kChannelVectors = 4;
+/// What a tile of 8 pixels reads of all channels that are computed together, within the first-level
+/// cache.
+constexpr std::int64_t kTileBytes = 28 * 1024;
+constexpr std::int64_t kTilePixels = 8;
 constexpr std::int64_t kWantedItems = 16;
 
 }  // namespace
@@ -40,7 +41,14 @@ ChannelCorrelation<T>::ChannelCorrelation(const PassDescription<T>& pass)
   const Problem& problem = pass_.problem;
   weight_pitch_ = static_cast<std::int64_t>(
       round_up(static_cast<std::size_t>(problem.c), static_cast<std::size_t>(pass_.kernels.lanes)));
-  for (const TapRun& run : pass_.axes[2].runs) find_spans(run);
+  for (const TapRun& run : pass_.axes[2].runs) append_blocks(run);
+  const std::int64_t tile_bytes = (kTilePixels + problem.axes[2].kernel - 1) *
+                                  problem.axes[1].kernel * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t lanes = pass_.kernels.lanes;
+  const std::int64_t most_channels =
+      std::max(4 * lanes, kTileBytes / tile_bytes / lanes * lanes);
+  const std::int64_t channel_blocks = ceil_divide(problem.c, most_channels);
+  channels_together_ = std::min(problem.c, ceil_divide(ceil_divide(problem.c, channel_blocks), lanes) * lanes);
   const std::int64_t pixel_bytes = problem.c * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t row_pixels = problem.axes[0].kernel * problem.axes[1].kernel;
   columns_per_item_ = std::max(kLeastColumns, kWindowBytes / (row_pixels * pixel_bytes));
@@ -54,54 +62,25 @@ ChannelCorrelation<T>::ChannelCorrelation(const PassDescription<T>& pass)
   row_items_ = ceil_divide(rows, rows_per_item_);
 }
 
-/// Blocks of taps of each range of columns. Only near the borders do the taps differ from column to
-/// column.
 template <class T>
-void ChannelCorrelation<T>::find_spans(const TapRun& run) {
-  const AxisTaps& axis = pass_.axes[2];
-  const std::int64_t size = pass_.problem.pass == Pass::backward_input
-                                ? pass_.problem.axes[2].output
-                                : pass_.problem.axes[2].input;
-  const auto valid = [&](std::int64_t j, const TapGroup& group) {
-    const auto inside = [&](std::int64_t t) {
-      const std::int64_t at = axis.source(group.plane, j + group.shift + t * run.step);
-      return at >= 0 && at < size;
-    };
-    std::int64_t first = 0;
-    while (first < group.count && !inside(first)) ++first;
-    std::int64_t end = group.count;
-    while (end > first && !inside(end - 1)) --end;
-    return std::pair(first, end);
-  };
-  const auto same_taps = [&](std::int64_t a, std::int64_t b) {
-    return std::all_of(run.groups.begin(), run.groups.end(),
-                       [&](const TapGroup& group) { return valid(a, group) == valid(b, group); });
-  };
-  RunSpans spans{static_cast<std::int64_t>(spans_.size()), 0};
-  for (std::int64_t j = 0; j < run.run->count;) {
-    Span span{j, 1, static_cast<std::int64_t>(blocks_.size()), 0};
-    while (j + span.count < run.run->count && same_taps(j, j + span.count)) ++span.count;
-    for (const TapGroup& group : run.groups) {
-      const auto [first, end] = valid(j, group);
-      const std::int64_t most = run.step == 1 ? kMostTaps : 1;
-      for (std::int64_t t = first; t < end; t += most) {
-        blocks_.push_back({axis.source(group.plane, group.shift + t * run.step),
-                           group.kernel + t * group.kernel_step, group.kernel_step,
-                           std::min(most, end - t)});
-        ++span.block_count;
-      }
+void ChannelCorrelation<T>::append_blocks(const TapRun& run) {
+  const std::int64_t most = run.step == 1 ? kMostTaps : 1;
+  RunBlocks result{static_cast<std::int64_t>(blocks_.size()), 0};
+  for (const TapGroup& group : run.groups) {
+    for (std::int64_t t = 0; t < group.count; t += most) {
+      blocks_.push_back({pass_.axes[2].source(group.plane, group.shift + t * run.step),
+                         group.kernel + t * group.kernel_step, group.kernel_step,
+                         std::min(most, group.count - t)});
+      ++result.count;
     }
-    spans_.push_back(span);
-    ++spans.span_count;
-    j += span.count;
   }
-  run_spans_.push_back(spans);
+  run_blocks_.push_back(result);
 }
 
 template <class T>
 bool ChannelCorrelation<T>::takes(const direct::RealView& source,
                                   const direct::RealView& destination) const {
-  return possible_ && source.stride(1) == 1 && destination.stride(1) == 1;
+  return possible_ && source.stride(1) == 1 && source.stride(4) > 0 && destination.stride(1) == 1;
 }
 
 template <class T>
@@ -131,11 +110,9 @@ std::int64_t ChannelCorrelation<T>::most_rows() const {
 
 template <class T>
 typename ChannelCorrelation<T>::Memory ChannelCorrelation<T>::lay_out(Arena& arena) const {
-  const std::int64_t channels =
-      std::min(pass_.problem.c, kChannelVectors * pass_.kernels.lanes);
-  return {arena.take<TapBlock>(blocks_.size()),
+  return {arena.take<TapBlock>(2 * blocks_.size()),
           arena.take<ChannelRow<T>>(static_cast<std::size_t>(2 * most_rows())),
-          arena.take<T>(static_cast<std::size_t>(columns_per_item_ * channels))};
+          arena.take<T>(static_cast<std::size_t>(columns_per_item_ * channels_together_))};
 }
 
 template <class T>
@@ -174,10 +151,6 @@ void ChannelCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t i
   const std::int64_t jd = item % d_axis.phases.count;
   const std::int64_t n = item / d_axis.phases.count;
   const auto& problem_axes = pass_.problem.axes;
-  const bool backward = pass_.problem.pass == Pass::backward_input;
-  const auto size = [&](std::size_t axis) {
-    return backward ? problem_axes[axis].output : problem_axes[axis].input;
-  };
   const T* source = reinterpret_cast<const T*>(arrays.source.at(n * arrays.source.stride(0)));
   for (const TapRun& d : d_axis.runs) {
     if (jd >= d.run->count) continue;
@@ -188,11 +161,11 @@ void ChannelCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t i
         for (const TapGroup& dg : d.groups) {
           for (std::int64_t td = 0; td < dg.count; ++td) {
             const std::int64_t sd = d_axis.source(dg.plane, jd + dg.shift + td * d.step);
-            if (sd < 0 || sd >= size(0)) continue;
+            if (sd < 0 || sd >= source_size(0)) continue;
             for (const TapGroup& hg : h.groups) {
               for (std::int64_t th = 0; th < hg.count; ++th) {
                 const std::int64_t sh = h_axis.source(hg.plane, jh + hg.shift + th * h.step);
-                if (sh < 0 || sh >= size(1)) continue;
+                if (sh < 0 || sh >= source_size(1)) continue;
                 const std::int64_t kernel_row =
                     (dg.kernel + td * dg.kernel_step) * problem_axes[1].kernel + hg.kernel +
                     th * hg.kernel_step;
@@ -211,8 +184,7 @@ void ChannelCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t i
           const std::int64_t columns =
               std::min(columns_per_item_, w.run->count - first_column);
           if (columns <= 0) continue;
-          run_row(arrays, w, run_spans_[i], first_column, columns, memory.rows, rows, to, blocks,
-                  memory.sums);
+          run_row(arrays, w, run_blocks_[i], first_column, columns, rows, to, blocks, memory);
         }
       }
     }
@@ -221,53 +193,48 @@ void ChannelCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t i
 
 template <class T>
 void ChannelCorrelation<T>::run_row(const PassArrays<T>& arrays, const TapRun& run,
-                                    const RunSpans& spans, std::int64_t first_column,
-                                    std::int64_t column_count, const ChannelRow<T>* rows,
-                                    std::int64_t row_count, std::int64_t destination,
-                                    const TapBlock* blocks, T* sums) const {
+                                    const RunBlocks& run_blocks, std::int64_t first,
+                                    std::int64_t pixels, std::int64_t row_count,
+                                    std::int64_t destination, const TapBlock* blocks,
+                                    const Memory& memory) const {
   const Problem& problem = pass_.problem;
   const bool plain = problem.activation == Activation::none && !problem.accumulate;
   const Epilogue<T> epilogue{nullptr, 0, problem.activation, problem.accumulate};
-  const std::int64_t source_step = pass_.axes[2].phases.source_step * arrays.source.stride(4);
+  const std::int64_t pixel_stride = arrays.source.stride(4);
+  const std::int64_t source_step = pass_.axes[2].phases.source_step * pixel_stride;
   const std::int64_t to_step = run.run->destination_step * arrays.destination.stride(4);
   const auto type = static_cast<int>(arrays.destination.type());
-  const std::int64_t block_channels = kChannelVectors * pass_.kernels.lanes;
-  const std::int64_t end_column = first_column + column_count;
-  ChannelRow<T>* moved = const_cast<ChannelRow<T>*>(rows) + most_rows();
-  for (std::int64_t channel = 0; channel < problem.c; channel += block_channels) {
-    const std::int64_t channels = std::min(block_channels, problem.c - channel);
-    for (std::int64_t i = 0; i < spans.span_count; ++i) {
-      const Span& span = spans_[static_cast<std::size_t>(spans.first_span + i)];
-      const std::int64_t first = std::max(span.first, first_column);
-      const std::int64_t pixels = std::min(span.first + span.count, end_column) - first;
-      if (pixels <= 0) continue;
-      for (std::int64_t row = 0; row < row_count; ++row) {
-        moved[row] = {rows[row].source + channel + first * source_step,
-                      rows[row].weights + channel};
-      }
-      auto* to = reinterpret_cast<T*>(
-          arrays.destination.at(destination + run.run->destination(first) *
-                                                  arrays.destination.stride(4) + channel));
-      ChannelBlock<T> block{moved,
-                            row_count,
-                            blocks + span.first_block,
-                            span.block_count,
-                            source_step,
-                            weight_pitch_,
-                            pixels,
-                            channels,
-                            arrays.bias == nullptr ? nullptr : arrays.bias + channel,
-                            to,
-                            to_step};
-      if (!plain) {
-        block.out = sums;
-        block.out_step = channels;
-      }
-      pass_.kernels.depthwise.channels(block);
-      if (!plain) {
-        pass_.kernels.store_block[type](to, to_step, 1, sums, channels, {pixels, channels},
-                                        epilogue);
-      }
+  // Offsets of pixels outside are told by their sign or size, so they count from element 0 of the
+  // row and the first column goes into the blocks.
+  TapBlock* moved_blocks = memory.blocks + blocks_.size();
+  for (std::int64_t i = 0; i < run_blocks.count; ++i) {
+    moved_blocks[i] = blocks[run_blocks.first + i];
+    moved_blocks[i].offset += first * source_step;
+  }
+  for (std::int64_t channel = 0; channel < problem.c; channel += channels_together_) {
+    const std::int64_t channels = std::min(channels_together_, problem.c - channel);
+    ChannelRow<T>* rows = memory.rows + most_rows();
+    for (std::int64_t row = 0; row < row_count; ++row) {
+      rows[row] = {memory.rows[row].source + channel, memory.rows[row].weights + channel};
+    }
+    auto* to = reinterpret_cast<T*>(arrays.destination.at(
+        destination + run.run->destination(first) * arrays.destination.stride(4) + channel));
+    const ChannelBlock<T> block{rows,
+                                row_count,
+                                moved_blocks,
+                                run_blocks.count,
+                                source_step,
+                                source_size(2) * pixel_stride,
+                                weight_pitch_,
+                                pixels,
+                                channels,
+                                arrays.bias == nullptr ? nullptr : arrays.bias + channel,
+                                plain ? to : memory.sums,
+                                plain ? to_step : channels};
+    pass_.kernels.depthwise.channels(block);
+    if (!plain) {
+      pass_.kernels.store_block[type](to, to_step, 1, memory.sums, channels, {pixels, channels},
+                                      epilogue);
     }
   }
 }

@@ -100,16 +100,10 @@ class ChannelCorrelation {
   void run(const PassArrays<T>& arrays, void* workspace) const;
 
  private:
-  /// Neighbouring positions of a run of the last axis that have the same taps inside the source.
-  struct Span {
+  /// Blocks of taps of a run of the last axis.
+  struct RunBlocks {
     std::int64_t first;
     std::int64_t count;
-    std::int64_t first_block;
-    std::int64_t block_count;
-  };
-  struct RunSpans {
-    std::int64_t first_span;
-    std::int64_t span_count;
   };
   struct Memory {
     TapBlock* blocks;
@@ -117,22 +111,25 @@ class ChannelCorrelation {
     T* sums;
   };
 
-  void find_spans(const TapRun& run);
+  void append_blocks(const TapRun& run);
   std::int64_t most_rows() const;
+  std::int64_t source_size(std::size_t axis) const {
+    const Axis& sizes = pass_.problem.axes[axis];
+    return pass_.problem.pass == Pass::backward_input ? sizes.output : sizes.input;
+  }
   Memory lay_out(Arena& arena) const;
   void run_item(const PassArrays<T>& arrays, std::int64_t item, const TapBlock* blocks,
                 const Memory& memory) const;
-  void run_row(const PassArrays<T>& arrays, const TapRun& run, const RunSpans& spans,
-               std::int64_t first_column, std::int64_t column_count, const ChannelRow<T>* rows,
-               std::int64_t row_count, std::int64_t destination, const TapBlock* blocks,
-               T* sums) const;
+  void run_row(const PassArrays<T>& arrays, const TapRun& run, const RunBlocks& run_blocks,
+               std::int64_t first, std::int64_t pixels, std::int64_t row_count,
+               std::int64_t destination, const TapBlock* blocks, const Memory& memory) const;
 
   PassDescription<T> pass_;
   bool possible_;
   std::int64_t weight_pitch_ = 0;
   std::vector<TapBlock> blocks_;  ///< offsets count pixels
-  std::vector<Span> spans_;
-  std::vector<RunSpans> run_spans_;
+  std::vector<RunBlocks> run_blocks_;
+  std::int64_t channels_together_ = 1;
   std::int64_t rows_per_item_ = 1;
   std::int64_t columns_per_item_ = 1;
   std::int64_t row_items_ = 1;
