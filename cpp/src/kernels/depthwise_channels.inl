@@ -37,12 +37,12 @@ template <class T, int kPixels, bool kEdge, class Load>
   const std::int64_t first = pixel * block.source_step;
   for (std::int64_t r = 0; r < block.row_count; ++r) {
     const T* row = block.rows[r].source + channel;
-    const T* row_weights = block.rows[r].weights + channel;
+    const T* row_weights = block.rows[r].weights + channel / V::kLanes * block.weight_pitch;
     for (std::int64_t i = 0; i < block.block_count; ++i) {
       const TapBlock& taps = block.blocks[i];
       const std::int64_t offset = first + taps.offset;
-      const T* weights = row_weights + taps.tap * block.tap_pitch;
-      const std::int64_t weight_step = taps.tap_step * block.tap_pitch;
+      const T* weights = row_weights + taps.tap * V::kLanes;
+      const std::int64_t weight_step = taps.tap_step * V::kLanes;
       if (taps.count == 4) {
         add_taps<4, kEdge>(sums, row, block, offset, weights, weight_step, load);
       } else if (taps.count == 3) {
@@ -208,5 +208,71 @@ void pack_channels(T* to, const T* from, std::int64_t from_step, std::int64_t pi
   }
   for (std::int64_t p = 0; p < pixels; ++p) {
     V::load_partial(from + p * from_step, channels).store(to + p * V::kLanes);
+  }
+}
+
+/// One stage of a transposition: element i of the result's pair is a[i], b[i] alternately.
+template <class T, int... kIndices>
+[[gnu::always_inline]] inline void interleave(Vec<T>& a, Vec<T>& b,
+                                              std::integer_sequence<int, kIndices...>) {
+  constexpr int kLanes = Vec<T>::kLanes;
+  const auto low = __builtin_shufflevector(
+      a.value, b.value, (kIndices % 2 == 0 ? kIndices / 2 : kLanes + kIndices / 2)...);
+  const auto high = __builtin_shufflevector(
+      a.value, b.value,
+      (kIndices % 2 == 0 ? kLanes / 2 + kIndices / 2 : kLanes + kLanes / 2 + kIndices / 2)...);
+  a.value = low;
+  b.value = high;
+}
+
+/// A square of vectors: log2(lanes) perfect shuffles of its rows, each of which takes rows i and
+/// i + lanes / 2 to rows 2 i and 2 i + 1.
+template <class T>
+[[gnu::always_inline]] inline void transpose_square(Vec<T> (&rows)[Vec<T>::kLanes]) {
+  constexpr int kLanes = Vec<T>::kLanes;
+#pragma GCC unroll 4
+  for (int stage = 1; stage < kLanes; stage *= 2) {
+    Vec<T> next[kLanes];
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes / 2; ++i) {
+      next[2 * i] = rows[i];
+      next[2 * i + 1] = rows[i + kLanes / 2];
+      interleave(next[2 * i], next[2 * i + 1], std::make_integer_sequence<int, kLanes>());
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) rows[i] = next[i];
+  }
+}
+
+template <class T>
+void transpose(T* to, std::int64_t to_pitch, const T* from, std::int64_t from_pitch,
+               BlockShape shape) {
+  using V = Vec<T>;
+  constexpr std::int64_t kLanes = V::kLanes;
+  for (std::int64_t r = 0; r < shape.rows; r += kLanes) {
+    const std::int64_t height = shape.rows - r < kLanes ? shape.rows - r : kLanes;
+    for (std::int64_t i = 0; i < shape.count; i += kLanes) {
+      const std::int64_t width = shape.count - i < kLanes ? shape.count - i : kLanes;
+      const T* source = from + r * from_pitch + i;
+      T* target = to + i * to_pitch + r;
+      V square[kLanes];
+      if (height == kLanes && width == kLanes) {
+#pragma GCC unroll 16
+        for (int j = 0; j < kLanes; ++j) square[j] = V::load(source + j * from_pitch);
+        transpose_square<T>(square);
+#pragma GCC unroll 16
+        for (int j = 0; j < kLanes; ++j) square[j].store(target + j * to_pitch);
+        continue;
+      }
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j) {
+        square[j] = j < height ? V::load_partial(source + j * from_pitch, width) : V::zero();
+      }
+      transpose_square<T>(square);
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j) {
+        if (j < width) square[j].store_partial(target + j * to_pitch, height);
+      }
+    }
   }
 }

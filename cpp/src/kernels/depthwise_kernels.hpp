@@ -7,6 +7,13 @@
 /// from the sizes that it is given.
 namespace fastconv {
 
+/// A block of `rows` rows of `count` elements. Pitches lead from row to row and strides from
+/// element to element, in elements of their array.
+struct BlockShape {
+  std::int64_t rows;
+  std::int64_t count;
+};
+
 /// Taps that read one set of source rows: tap (a, b) of output row y reads
 /// rows[first_row + (y + a) * row_step][offsets[b] + pixel] and is multiplied by weights[a * width + b].
 template <class T>
@@ -51,7 +58,7 @@ struct TapBlock {
 template <class T>
 struct ChannelRow {
   const T* source;   ///< where offset 0 of the blocks lies
-  const T* weights;  ///< of tap 0 and the first channel
+  const T* weights;  ///< of tap 0 and the first vector of channels
 };
 
 /// out[p * out_step + c] = bias[c] + the sum over rows and taps, for `pixels` pixels of `channels`
@@ -65,7 +72,7 @@ struct ChannelBlock {
   std::int64_t block_count;
   std::int64_t source_step;   ///< from the source of an output pixel to that of the next
   std::int64_t source_limit;
-  std::int64_t tap_pitch;    ///< from the weights of a tap to those of the next
+  std::int64_t weight_pitch;  ///< from one vector of channels to the next; taps follow each other
   std::int64_t pixels;
   std::int64_t channels;
   const T* bias;  ///< or null
@@ -128,6 +135,11 @@ template <class T>
 using PackChannelsFunction = void (*)(T* to, const T* from, std::int64_t from_step,
                                       std::int64_t pixels, std::int64_t channels);
 
+/// to[i * to_pitch + r] = from[r * from_pitch + i]
+template <class T>
+using TransposeFunction = void (*)(T* to, std::int64_t to_pitch, const T* from,
+                                   std::int64_t from_pitch, BlockShape shape);
+
 template <class T>
 struct DepthwiseKernels {
   DepthwiseRowsFunction<T> rows;
@@ -135,6 +147,7 @@ struct DepthwiseKernels {
   DepthwiseRowGradientFunction<T> row_gradient;
   DepthwiseChannelGradientFunction<T> channel_gradient;
   PackChannelsFunction<T> pack_channels;
+  TransposeFunction<T> transpose;
 };
 
 }  // namespace fastconv

@@ -2,6 +2,8 @@
 /// no dynamic initialiser, and nothing of the standard library that has code: whatever leaked out
 /// of here under a shared name could replace baseline code with instructions that an older
 /// processor lacks.
+#include <utility>
+
 #include "kernels/kernel_table.hpp"
 #include "simd/vec.hpp"
 
@@ -113,7 +115,7 @@ constexpr TypedKernels<T> make_typed_kernels() {
   kernels.all_finite = all_finite<T>;
   if constexpr (kIsFloating<T>) {
     kernels.depthwise = {depthwise_rows<T>, depthwise_channels<T>, depthwise_row_gradient<T>,
-                         depthwise_channel_gradient<T>, pack_channels<T>};
+                         depthwise_channel_gradient<T>, pack_channels<T>, transpose<T>};
   }
   return kernels;
 }

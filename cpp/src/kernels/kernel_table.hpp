@@ -68,13 +68,6 @@ template <class T>
 using LoadRowFunction = void (*)(T* to, std::int64_t to_stride, const void* from,
                                  std::int64_t from_stride, std::int64_t count);
 
-/// A block of `rows` rows of `count` elements. Pitches lead from row to row and strides from
-/// element to element, in elements of their array.
-struct BlockShape {
-  std::int64_t rows;
-  std::int64_t count;
-};
-
 /// to[r * to_pitch + i] = from[r * from_pitch + i * from_stride], converted. The rows may be the
 /// channels of channels-last memory: then the block is transposed while it is read.
 template <class T>

@@ -85,17 +85,19 @@ class RowCorrelation {
   std::int64_t row_sets_ = 1;
 };
 
-/// Vectors along channels that lie side by side: channel_correlation.cpp.
+/// Whether vectors run along channels, and whether the source is packed for it.
+enum class ChannelMode : std::uint8_t { none, in_place, packed };
+
+/// Vectors along channels: channel_correlation.cpp.
 template <class T>
 class ChannelCorrelation {
  public:
   explicit ChannelCorrelation(const PassDescription<T>& pass);
 
-  /// Whether the pass and the layout of its arrays allow it.
-  bool takes(const direct::RealView& source, const direct::RealView& destination) const;
+  /// What suits the pass and the layout of its arrays.
+  ChannelMode mode(const direct::RealView& source, const direct::RealView& destination) const;
   std::size_t workspace_bytes() const;
   std::int64_t weight_count() const;
-  /// Weights are [kernel element][channel].
   void pack_weights(const TensorView& weight, T* packed) const;
   void run(const PassArrays<T>& arrays, void* workspace) const;
 
@@ -105,35 +107,76 @@ class ChannelCorrelation {
     std::int64_t first;
     std::int64_t count;
   };
+  /// Work items of one of the two modes.
+  struct Cut {
+    std::int64_t rows = 1;
+    std::int64_t row_items = 1;
+    std::int64_t columns = 1;
+    std::int64_t column_items = 1;
+    std::int64_t channels = 1;  ///< computed together
+  };
   struct Memory {
     TapBlock* blocks;
     ChannelRow<T>* rows;
     T* sums;
+    T* packed;
+    T* transposed;
+  };
+  /// Source elements as an item reads them: the image itself, or what was packed of it.
+  struct ItemSource {
+    const T* data;
+    std::int64_t slice_pitch;
+    std::int64_t row_pitch;
+    std::int64_t pixel;
+    std::int64_t first_slice;
+    std::int64_t first_row;
+
+    const T* at(std::int64_t slice, std::int64_t row) const {
+      return data + (slice - first_slice) * slice_pitch + (row - first_row) * row_pitch;
+    }
+  };
+  struct ItemDestination {
+    bool gathers;  ///< results, which are transposed when all are there
+  };
+  struct Item {
+    std::int64_t n;
+    std::int64_t slice;
+    std::int64_t row;
+    std::int64_t rows;
+    std::int64_t column;
+    std::int64_t columns;
+    std::int64_t channel;
+    std::int64_t channels;
+    std::int64_t channels_together;
+    ItemSource source;
+    ItemDestination destination;
   };
 
   void append_blocks(const TapRun& run);
   std::int64_t most_rows() const;
+  std::int64_t packed_rows() const;
+  std::int64_t packed_slices() const;
   std::int64_t source_size(std::size_t axis) const {
     const Axis& sizes = pass_.problem.axes[axis];
     return pass_.problem.pass == Pass::backward_input ? sizes.output : sizes.input;
   }
   Memory lay_out(Arena& arena) const;
-  void run_item(const PassArrays<T>& arrays, std::int64_t item, const TapBlock* blocks,
-                const Memory& memory) const;
-  void run_row(const PassArrays<T>& arrays, const TapRun& run, const RunBlocks& run_blocks,
-               std::int64_t first, std::int64_t pixels, std::int64_t row_count,
-               std::int64_t destination, const TapBlock* blocks, const Memory& memory) const;
+  void read_in_place(const PassArrays<T>& arrays, Item& item) const;
+  void pack(const PassArrays<T>& arrays, Item& item, const Memory& memory) const;
+  void store_gathered(const PassArrays<T>& arrays, const Item& item, const Memory& memory) const;
+  void run_item(const PassArrays<T>& arrays, const Item& item, const Memory& memory) const;
+  void run_row(const PassArrays<T>& arrays, const Item& item, const TapRun& run,
+               const RunBlocks& run_blocks, std::int64_t pixels, std::int64_t row_count,
+               std::int64_t destination, std::int64_t row, const Memory& memory) const;
 
   PassDescription<T> pass_;
   bool possible_;
-  std::int64_t weight_pitch_ = 0;
+  bool packable_ = false;
+  std::int64_t vectors_ = 0;  ///< of channels
   std::vector<TapBlock> blocks_;  ///< offsets count pixels
   std::vector<RunBlocks> run_blocks_;
-  std::int64_t channels_together_ = 1;
-  std::int64_t rows_per_item_ = 1;
-  std::int64_t columns_per_item_ = 1;
-  std::int64_t row_items_ = 1;
-  std::int64_t column_items_ = 1;
+  Cut in_place_;
+  Cut packed_;
 };
 
 }  // namespace fastconv::depthwise

@@ -56,7 +56,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const direct::RealView source(forward_ ? arguments.input : arguments.output);
     const direct::RealView destination(forward_ ? arguments.output : arguments.input);
     PassArrays<T> arrays{source, destination, nullptr, read_bias(arguments, memory.bias)};
-    bool along_channels = channels_.takes(source, destination);
+    bool along_channels = channels_.mode(source, destination) != ChannelMode::none;
     bool finite = true;
     PackedWeights weights = memory.weights;
     if (packed_weights != nullptr) {
