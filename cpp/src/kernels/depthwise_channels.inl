@@ -211,20 +211,6 @@ void pack_channels(T* to, const T* from, std::int64_t from_step, std::int64_t pi
   }
 }
 
-/// One stage of a transposition: element i of the result's pair is a[i], b[i] alternately.
-template <class T, int... kIndices>
-[[gnu::always_inline]] inline void interleave(Vec<T>& a, Vec<T>& b,
-                                              std::integer_sequence<int, kIndices...>) {
-  constexpr int kLanes = Vec<T>::kLanes;
-  const auto low = __builtin_shufflevector(
-      a.value, b.value, (kIndices % 2 == 0 ? kIndices / 2 : kLanes + kIndices / 2)...);
-  const auto high = __builtin_shufflevector(
-      a.value, b.value,
-      (kIndices % 2 == 0 ? kLanes / 2 + kIndices / 2 : kLanes + kLanes / 2 + kIndices / 2)...);
-  a.value = low;
-  b.value = high;
-}
-
 /// A square of vectors: log2(lanes) perfect shuffles of its rows, each of which takes rows i and
 /// i + lanes / 2 to rows 2 i and 2 i + 1.
 template <class T>

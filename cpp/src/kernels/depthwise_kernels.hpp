@@ -140,6 +140,31 @@ template <class T>
 using TransposeFunction = void (*)(T* to, std::int64_t to_pitch, const T* from,
                                    std::int64_t from_pitch, BlockShape shape);
 
+/// Rows of `before` zeros, `count` elements and `after` zeros:
+/// to[r * to_pitch + before + i] = from[r * from_pitch + i * from_step], with steps of 1 or 2.
+/// Up to a vector behind each row is overwritten as well.
+template <class T>
+struct PaddedRows {
+  T* to;
+  std::int64_t to_pitch;
+  const T* from;
+  std::int64_t from_pitch;
+  std::int64_t from_step;
+  std::int64_t rows;
+  std::int64_t before;
+  std::int64_t count;
+  std::int64_t after;
+};
+
+template <class T>
+using PadRowsFunction = void (*)(const PaddedRows<T>& block);
+
+/// to[r * to_pitch + 2 * i] = even[r * pitch + i] and to[r * to_pitch + 2 * i + 1] =
+/// odd[r * pitch + i], for rows of `count` results. Reads whole vectors.
+template <class T>
+using InterleaveRowsFunction = void (*)(T* to, std::int64_t to_pitch, const T* even, const T* odd,
+                                        std::int64_t pitch, BlockShape shape);
+
 template <class T>
 struct DepthwiseKernels {
   DepthwiseRowsFunction<T> rows;
@@ -148,6 +173,8 @@ struct DepthwiseKernels {
   DepthwiseChannelGradientFunction<T> channel_gradient;
   PackChannelsFunction<T> pack_channels;
   TransposeFunction<T> transpose;
+  PadRowsFunction<T> pad_rows;
+  InterleaveRowsFunction<T> interleave_rows;
 };
 
 }  // namespace fastconv

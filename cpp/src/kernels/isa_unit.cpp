@@ -115,7 +115,8 @@ constexpr TypedKernels<T> make_typed_kernels() {
   kernels.all_finite = all_finite<T>;
   if constexpr (kIsFloating<T>) {
     kernels.depthwise = {depthwise_rows<T>, depthwise_channels<T>, depthwise_row_gradient<T>,
-                         depthwise_channel_gradient<T>, pack_channels<T>, transpose<T>};
+                         depthwise_channel_gradient<T>, pack_channels<T>, transpose<T>,
+                         pad_rows<T>, interleave_rows<T>};
   }
   return kernels;
 }

@@ -55,24 +55,55 @@ class RowCorrelation {
     std::array<const TapRun*, 3> runs;
     std::int64_t first_tap;  ///< of those of one source channel, in all phases
     std::int64_t tap_count;
+    std::int64_t first_offset;
   };
   struct Memory {
     T* packed;
+    T* zeros;
     T* sums;
     const T** rows;
     RowTaps<T>* taps;
-    std::int64_t* offsets;
+  };
+  /// Columns of a tile, in packed planes or where they lie.
+  struct Zone {
+    std::int64_t n;
+    direct::Extent origin;
+    std::int64_t columns;
+    const T* packed;
+    bool in_place;
+  };
+  /// Source rows of one channel and slice that the tap rows of a group read.
+  struct RowSet {
+    std::int64_t group;
+    std::int64_t source;
+    std::int64_t depth_plane;
+    std::int64_t depth;
+    std::int64_t row_plane;
+    std::int64_t first_row;
+    std::int64_t rows;
   };
 
   /// Of one source channel; where a stride exceeds the input some taps meet no element.
   std::int64_t taps_met() const { return static_cast<std::int64_t>(kernel_index_.size()); }
+  std::int64_t source_size(std::size_t axis) const {
+    const Axis& sizes = pass_.problem.axes[axis];
+    return pass_.problem.pass == Pass::backward_input ? sizes.output : sizes.input;
+  }
+  std::int64_t sums_pitch() const {
+    return static_cast<std::int64_t>(round_up(static_cast<std::size_t>(tile_.size[2]),
+                                              static_cast<std::size_t>(pass_.kernels.lanes)));
+  }
   Memory lay_out(Arena& arena) const;
   void run_item(const PassArrays<T>& arrays, std::int64_t item, const Memory& memory) const;
-  void run_channel(const PassArrays<T>& arrays, std::int64_t n, std::int64_t destination,
-                   const direct::Extent& origin, const T* packed, const Memory& memory) const;
-  void run_phase(const PassArrays<T>& arrays, const Phase& phase, std::int64_t n,
-                 std::int64_t channel, const direct::Extent& origin, const T* packed,
-                 const Memory& memory) const;
+  void pack_rows(const PassArrays<T>& arrays, const Zone& zone, std::int64_t group) const;
+  void run_channels(const PassArrays<T>& arrays, const Zone& zone, std::int64_t group,
+                    const Memory& memory) const;
+  const T** find_rows(const PassArrays<T>& arrays, const Zone& zone, const RowSet& set,
+                      const Memory& memory, const T** rows) const;
+  void run_phase(const PassArrays<T>& arrays, const Phase& phase, const Zone& zone,
+                 std::int64_t group, std::int64_t channel, const Memory& memory, T* joined) const;
+  void store_joined(const PassArrays<T>& arrays, const Phase& odd, const Zone& zone,
+                    std::int64_t channel, const Memory& memory) const;
 
   PassDescription<T> pass_;
   direct::Tile tile_;
@@ -83,6 +114,9 @@ class RowCorrelation {
   std::int64_t groups_per_item_ = 1;
   std::int64_t group_blocks_ = 1;
   std::int64_t row_sets_ = 1;
+  bool pads_zeros_ = false;      ///< and steps through rows by 1 or 2
+  bool reads_in_place_ = false;  ///< where rows are contiguous
+  bool interleaves_ = false;     ///< two phases of a row
 };
 
 /// Whether vectors run along channels, and whether the source is packed for it.
