@@ -5,16 +5,36 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import settings
 
+import fastconv
+
 settings.register_profile("repeatable", derandomize=True, deadline=None, max_examples=100)
 settings.register_profile("search", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
+
+
+# They take every problem, or "auto" does in their place.
+_TAKES_EVERYTHING = ("auto", "direct", "reference")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, Any, Any]:
+    """Skip a test whose parameter `algorithm` names one that refuses the test's problem."""
+    try:
+        return (yield)
+    except fastconv.UnsupportedError as error:
+        parameters = pyfuncitem.callspec.params if hasattr(pyfuncitem, "callspec") else {}
+        name = parameters.get("algorithm", "auto")
+        if name in _TAKES_EVERYTHING or f"'{name}' refuses" not in str(error):
+            raise
+        pytest.skip(f"'{name}' refuses the problem")
 
 
 @pytest.fixture
