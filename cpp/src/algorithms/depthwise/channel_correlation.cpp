@@ -41,6 +41,8 @@ constexpr std::int64_t kPackedBytes = 384 * 1024;
 constexpr std::int64_t kMostPackedBytes = 1024 * 1024;
 /// More taps than this, and the source is read so often that packing it pays.
 constexpr std::int64_t kMostTapsInPlace = 16;
+/// Taps of a kernel of one row from which on transposing pays.
+constexpr std::int64_t kLeastTapsOfLoneRows = 8;
 
 }  // namespace
 
@@ -124,12 +126,14 @@ ChannelMode ChannelCorrelation<T>::mode(const direct::RealView& source,
   }
   if (!packable_) return ChannelMode::none;
   if (interleaved) return ChannelMode::packed;
-  // Rows of pixels fill vectors badly, or most taps of a large kernel lie in the padding.
+  // Rows of pixels fill vectors badly, or their vectors serve one output row alone, or many taps of
+  // a large kernel lie in the padding.
   const Axis& width = pass_.problem.axes[2];
   const std::int64_t lanes = pass_.kernels.lanes;
   const std::int64_t row = pass_.axes[2].phases.count;
-  const bool narrow = 4 * row < 3 * ceil_divide(row, lanes) * lanes;
-  return narrow || 4 * width.kernel > row ? ChannelMode::packed : ChannelMode::none;
+  const bool narrow = row <= 3 * lanes / 2;
+  const bool lone_rows = taps == width.kernel && taps >= kLeastTapsOfLoneRows;
+  return narrow || lone_rows || 4 * width.kernel > row ? ChannelMode::packed : ChannelMode::none;
 }
 
 template <class T>

@@ -35,6 +35,8 @@ using direct::Tile;
 constexpr std::int64_t kRowTileBytes = 48 * 1024;
 constexpr std::int64_t kChannelTileBytes = 256 * 1024;
 constexpr std::int64_t kWantedItems = 16;
+/// Taps of a kernel of one row from which on transposing pays.
+constexpr std::int64_t kLeastTapsOfLoneRows = 8;
 
 std::array<AxisTaps, 3> forward_taps(const Problem& problem) {
   return {AxisTaps(direct::forward_phases(problem.axes[0], problem.flip)),
@@ -96,8 +98,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     const RealView input(arguments.input);
     const RealView gradient(arguments.output);
     Arena arena(workspace);
-    const bool by_channel = 2 * problem_.c >= kernels_.lanes && multiplier_ == 1 &&
-                            input.stride(1) == 1 && gradient.stride(1) == 1;
+    const bool by_channel = runs_along_channels(input, gradient);
     const Memory memory = by_channel ? lay_out_channels(arena) : lay_out_rows(arena);
     const Cut& cut = by_channel ? along_channels_ : along_rows_;
     parallel_for(cut.blocks * cut.pieces, threads_, [&](std::int64_t item, int thread) {
@@ -193,10 +194,20 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
 
   Memory lay_out_channels(Arena& arena) const {
     return lay_out(arena, along_channels_, taps_ * kernels_.lanes,
-                   along_channels_.tile.channel_size() * kernels_.lanes, 0,
+                   along_channels_.tile.channel_size() * kernels_.lanes,
+                   along_channels_.tile.size[1] * along_channels_.tile.size[2] * kernels_.lanes,
                    static_cast<std::int64_t>(columns_.size()) +
                        problem_.axes[0].kernel * problem_.axes[1].kernel,
                    0);
+  }
+
+  /// Where memory has channels apart, it is transposed for short rows, or rows by themselves.
+  bool runs_along_channels(const RealView& input, const RealView& gradient) const {
+    if (2 * problem_.c < kernels_.lanes || multiplier_ != 1) return false;
+    if (input.stride(1) == 1 && gradient.stride(1) == 1) return true;
+    const bool lone_rows = taps_ == problem_.axes[2].kernel && taps_ >= kLeastTapsOfLoneRows;
+    return input.stride(4) == 1 && gradient.stride(4) == 1 && problem_.axes[2].stride == 1 &&
+           (problem_.axes[2].output <= 3 * kernels_.lanes / 2 || lone_rows);
   }
 
   void add_rows(const RealView& input, const RealView& gradient, std::int64_t n,
@@ -278,14 +289,26 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                          lanes;
       }
     });
+    const std::int64_t channel_stride = gradient.stride(1);
     for (std::int64_t jd = 0; jd < size[0]; ++jd) {
-      const std::int64_t at = n * gradient.stride(0) + channel +
+      const std::int64_t at = n * gradient.stride(0) + channel * channel_stride +
                               (origin[0] + jd) * gradient.stride(2) +
                               origin[1] * gradient.stride(3) + origin[2] * gradient.stride(4);
+      const T* from = reinterpret_cast<const T*>(gradient.at(at));
+      std::int64_t pitch = gradient.stride(3);
+      std::int64_t pixel = gradient.stride(4);
+      if (channel_stride != 1) {
+        pixel = lanes;
+        for (std::int64_t y = 0; y < size[1]; ++y) {
+          kernels_.depthwise.transpose(memory.gradient + y * size[2] * lanes, lanes,
+                                       from + y * pitch, channel_stride, {channels, size[2]});
+        }
+        from = memory.gradient;
+        pitch = size[2] * lanes;
+      }
       kernels_.depthwise.channel_gradient(
           {memory.packed + jd * tile.pitch[1] * tile.pitch[2] * lanes, tile.pitch[2] * lanes, lanes,
-           rows, columns, reinterpret_cast<const T*>(gradient.at(at)), gradient.stride(3),
-           gradient.stride(4), size[1], size[2], channels, height, width, sums});
+           rows, columns, from, pitch, pixel, size[1], size[2], channels, height, width, sums});
     }
   }
 
@@ -320,7 +343,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                 continue;
               }
               const T* from = reinterpret_cast<const T*>(
-                  input.at(n * input.stride(0) + channel + sd * input.stride(2) +
+                  input.at(n * input.stride(0) + channel * input.stride(1) + sd * input.stride(2) +
                            sh * input.stride(3)));
               const auto border = [&](std::int64_t first, std::int64_t end) {
                 for (std::int64_t w = first; w < end; ++w) {
@@ -328,17 +351,25 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                   if (sw < 0) {
                     std::fill_n(row + w * lanes, lanes, padding);
                   } else {
-                    std::copy_n(from + sw * input.stride(4), channels, row + w * lanes);
+                    for (std::int64_t c = 0; c < channels; ++c) {
+                      row[w * lanes + c] = from[sw * input.stride(4) + c * input.stride(1)];
+                    }
                   }
                 }
               };
               border(0, inside.first);
-              kernels_.depthwise.pack_channels(
-                  row + inside.first * lanes,
+              const T* first =
                   from + axes_[2].source(static_cast<std::int64_t>(rw), origin[2] + inside.first) *
-                             input.stride(4),
-                  axes_[2].phases.source_step * input.stride(4), inside.end - inside.first,
-                  channels);
+                             input.stride(4);
+              if (input.stride(1) == 1) {
+                kernels_.depthwise.pack_channels(row + inside.first * lanes, first,
+                                                 axes_[2].phases.source_step * input.stride(4),
+                                                 inside.end - inside.first, channels);
+              } else {
+                kernels_.depthwise.transpose(row + inside.first * lanes, lanes, first,
+                                             input.stride(1),
+                                             {channels, inside.end - inside.first});
+              }
               border(inside.end, columns);
             }
           }
