@@ -62,8 +62,7 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
           }
           const RowTaps<T> taps{pointers.data(), weights.data(), offsets, step, height, kWidth};
           const RowTaps<T> sets[] = {taps, taps};
-          this->kernels_.depthwise.rows(
-              {sets, 2, 1, rows, count, out.data(), count + 2, T(2)});
+          this->kernels_.depthwise.rows({sets, 2, 1, rows, count, out.data(), count + 2, T(2)});
           ASSERT_TRUE(std::ranges::equal(out, expected))
               << height << " tap rows, " << rows << " rows of " << count << ", step " << step;
         }
@@ -131,7 +130,8 @@ TYPED_TEST(DepthwiseKernelsTest, GradientsAddThePlainSum) {
         for (std::int64_t r = 0; r < kRows + height - 1; ++r) {
           source_rows.push_back(source.data() + r * pitch);
         }
-        for (std::int64_t r = 0; r < kRows; ++r) gradient_rows.push_back(gradient.data() + r * count);
+        for (std::int64_t r = 0; r < kRows; ++r)
+          gradient_rows.push_back(gradient.data() + r * count);
         for (std::int64_t b = 0; b < width; ++b) offsets.push_back(b);
         for (std::int64_t a = 0; a < height; ++a) {
           for (std::int64_t b = 0; b < width; ++b) {

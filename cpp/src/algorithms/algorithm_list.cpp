@@ -10,8 +10,7 @@ namespace {
 
 constexpr Algorithm kAlgorithms[] = {
     // name, reassociates, last_resort, refuses, estimate_cost, make_plan
-    {"depthwise", false, false, depthwise::refuses, depthwise::estimate_cost,
-     depthwise::make_plan},
+    {"depthwise", false, false, depthwise::refuses, depthwise::estimate_cost, depthwise::make_plan},
     {"direct", false, false, direct::refuses, direct::estimate_cost, direct::make_plan},
     {"reference", false, true, reference::refuses, reference::estimate_cost, reference::make_plan},
 };

@@ -15,7 +15,8 @@ struct BlockShape {
 };
 
 /// Taps that read one set of source rows: tap (a, b) of output row y reads
-/// rows[first_row + (y + a) * row_step][offsets[b] + pixel] and is multiplied by weights[a * width + b].
+/// rows[first_row + (y + a) * row_step][offsets[b] + pixel] and is multiplied by weights[a * width
+/// + b].
 template <class T>
 struct RowTaps {
   const T* const* rows;
@@ -70,7 +71,7 @@ struct ChannelBlock {
   std::int64_t row_count;
   const TapBlock* blocks;
   std::int64_t block_count;
-  std::int64_t source_step;   ///< from the source of an output pixel to that of the next
+  std::int64_t source_step;  ///< from the source of an output pixel to that of the next
   std::int64_t source_limit;
   std::int64_t weight_pitch;  ///< from one vector of channels to the next; taps follow each other
   std::int64_t pixels;

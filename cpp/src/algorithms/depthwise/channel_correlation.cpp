@@ -81,7 +81,9 @@ ChannelCorrelation<T>::ChannelCorrelation(const PassDescription<T>& pass)
   packed_.columns = columns;
   packed_.column_items = 1;
   packed_.rows = rows;
-  const auto bytes = [&] { return packed_rows() * packed_slices() * source_size(2) * lanes * kBytes; };
+  const auto bytes = [&] {
+    return packed_rows() * packed_slices() * source_size(2) * lanes * kBytes;
+  };
   while (bytes() > kPackedBytes && packed_.rows > 4) packed_.rows = ceil_divide(packed_.rows, 2);
   packed_.row_items = ceil_divide(rows, packed_.rows);
   packable_ = bytes() <= kMostPackedBytes;
@@ -183,8 +185,8 @@ typename ChannelCorrelation<T>::Memory ChannelCorrelation<T>::lay_out(Arena& are
   const std::int64_t sums = packable_ ? packed_.rows * packed_.columns * lanes : 0;
   return {arena.take<TapBlock>(2 * blocks_.size()),
           arena.take<ChannelRow<T>>(static_cast<std::size_t>(2 * most_rows())),
-          arena.take<T>(static_cast<std::size_t>(
-              std::max(in_place_.columns * in_place_.channels, sums))),
+          arena.take<T>(
+              static_cast<std::size_t>(std::max(in_place_.columns * in_place_.channels, sums))),
           arena.take<T>(static_cast<std::size_t>(packed)),
           arena.take<T>(static_cast<std::size_t>(sums))};
 }
@@ -236,7 +238,11 @@ template <class T>
 void ChannelCorrelation<T>::read_in_place(const PassArrays<T>& arrays, Item& item) const {
   const direct::RealView& source = arrays.source;
   item.source = {reinterpret_cast<const T*>(source.at(item.n * source.stride(0))),
-                 source.stride(2), source.stride(3), source.stride(4), 0, 0};
+                 source.stride(2),
+                 source.stride(3),
+                 source.stride(4),
+                 0,
+                 0};
   item.channels_together = in_place_.channels;
 }
 
@@ -250,14 +256,13 @@ void ChannelCorrelation<T>::pack(const PassArrays<T>& arrays, Item& item,
   const auto range = [&](const AxisTaps& axis, std::int64_t first, std::int64_t count,
                          std::int64_t size) {
     const std::int64_t start = axis.phases.source_first + axis.phases.source_step * first;
-    const std::int64_t end =
-        start + axis.phases.source_step * (count + axis.phases.reach);
+    const std::int64_t end = start + axis.phases.source_step * (count + axis.phases.reach);
     const std::int64_t low = std::clamp<std::int64_t>(start, 0, size);
     return std::pair(low, std::clamp(end, low, size));
   };
   const auto [first_slice, end_slice] = range(d_axis, item.slice, 1, source_size(0));
-  const auto [first_row, end_row] = range(
-      h_axis, item.row, std::min(item.rows, h_axis.phases.count - item.row), source_size(1));
+  const auto [first_row, end_row] =
+      range(h_axis, item.row, std::min(item.rows, h_axis.phases.count - item.row), source_size(1));
   const direct::RealView& source = arrays.source;
   const std::int64_t pitch = columns * lanes;
   T* to = memory.packed;
@@ -287,9 +292,8 @@ void ChannelCorrelation<T>::pack(const PassArrays<T>& arrays, Item& item,
   item.source = {memory.packed, (end_row - first_row) * pitch, pitch, lanes, first_slice,
                  first_row};
   item.channels_together = lanes;
-  item.destination.gathers =
-      arrays.destination.stride(1) != 1 && pass_.axes[0].runs.size() == 1 &&
-      h_axis.runs.size() == 1 && w_axis.runs.size() == 1;
+  item.destination.gathers = arrays.destination.stride(1) != 1 && pass_.axes[0].runs.size() == 1 &&
+                             h_axis.runs.size() == 1 && w_axis.runs.size() == 1;
 }
 
 /// Transposes what an item computed into memory that has channels apart.
@@ -346,9 +350,8 @@ void ChannelCorrelation<T>::run_item(const PassArrays<T>& arrays, const Item& it
               for (std::int64_t th = 0; th < hg.count; ++th) {
                 const std::int64_t sh = h_axis.source(hg.plane, row + hg.shift + th * h.step);
                 if (sh < 0 || sh >= source_size(1)) continue;
-                const std::int64_t kernel_row =
-                    (dg.kernel + td * dg.kernel_step) * axes[1].kernel + hg.kernel +
-                    th * hg.kernel_step;
+                const std::int64_t kernel_row = (dg.kernel + td * dg.kernel_step) * axes[1].kernel +
+                                                hg.kernel + th * hg.kernel_step;
                 memory.rows[rows++] = {item.source.at(sd, sh),
                                        arrays.weights + kernel_row * axes[2].kernel * tap_elements};
               }
@@ -387,23 +390,20 @@ void ChannelCorrelation<T>::run_row(const PassArrays<T>& arrays, const Item& ite
   // Pixels outside are told by their offset, so it counts from the first element of the row.
   for (std::int64_t i = 0; i < run_blocks.count; ++i) {
     memory.blocks[i] = blocks_[static_cast<std::size_t>(run_blocks.first + i)];
-    memory.blocks[i].offset =
-        memory.blocks[i].offset * pixel + item.column * source_step;
+    memory.blocks[i].offset = memory.blocks[i].offset * pixel + item.column * source_step;
   }
   for (std::int64_t c = 0; c < item.channels; c += item.channels_together) {
     const std::int64_t channels = std::min(item.channels_together, item.channels - c);
     const std::int64_t channel = item.channel + c;
     ChannelRow<T>* rows = memory.rows + most_rows();
     for (std::int64_t r = 0; r < row_count; ++r) {
-      rows[r] = {memory.rows[r].source + c,
-                 memory.rows[r].weights + channel * pass_.kernel_size()};
+      rows[r] = {memory.rows[r].source + c, memory.rows[r].weights + channel * pass_.kernel_size()};
     }
     std::byte* to = arrays.destination.at(
         destination + run.run->destination(item.column) * arrays.destination.stride(4) +
         channel * channel_stride);
-    T* sums = item.destination.gathers
-                  ? memory.sums + (row - item.row) * item.columns * lanes
-                  : memory.sums;
+    T* sums = item.destination.gathers ? memory.sums + (row - item.row) * item.columns * lanes
+                                       : memory.sums;
     const std::int64_t sums_pitch = item.destination.gathers ? lanes : channels;
     const ChannelBlock<T> block{rows,
                                 row_count,

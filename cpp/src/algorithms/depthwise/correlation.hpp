@@ -206,7 +206,7 @@ class ChannelCorrelation {
   PassDescription<T> pass_;
   bool possible_;
   bool packable_ = false;
-  std::int64_t vectors_ = 0;  ///< of channels
+  std::int64_t vectors_ = 0;      ///< of channels
   std::vector<TapBlock> blocks_;  ///< offsets count pixels
   std::vector<RunBlocks> run_blocks_;
   Cut in_place_;

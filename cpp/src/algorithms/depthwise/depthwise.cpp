@@ -11,7 +11,8 @@ std::optional<std::string> refuses(const Problem& problem) {
     return "groups of more or less than one input channel";
   }
   const DataType type = problem.result_type();
-  if (type != DataType::float32 && type != DataType::float64) return "types but float32 and float64";
+  if (type != DataType::float32 && type != DataType::float64)
+    return "types but float32 and float64";
   if (problem.pass == Pass::backward_input && repeats_input(problem.padding_mode)) {
     return "gradients of padding that repeats the input";
   }

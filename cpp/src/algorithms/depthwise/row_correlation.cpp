@@ -49,8 +49,7 @@ void for_each_tap(const TapRun& d, const TapRun& h, const TapRun& w, const Body&
 
 template <class T>
 RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
-    : pass_(pass),
-      tile_({&pass.axes[0].phases, &pass.axes[1].phases, &pass.axes[2].phases}) {
+    : pass_(pass), tile_({&pass.axes[0].phases, &pass.axes[1].phases, &pass.axes[2].phases}) {
   const auto bytes = [&] {
     return pass_.sources * tile_.channel_size() * static_cast<std::int64_t>(sizeof(T));
   };
@@ -59,9 +58,9 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
   groups_together_ = std::clamp<std::int64_t>(kInterleavedBytes / bytes(), 1,
                                               std::min(kInterleavedGroups, pass_.problem.g));
   const std::int64_t elements = pass_.sources * tile_.channel_size();
-  groups_per_item_ =
-      std::min(pass_.problem.g, ceil_divide(ceil_divide(kItemElements, elements), groups_together_) *
-                                    groups_together_);
+  groups_per_item_ = std::min(
+      pass_.problem.g,
+      ceil_divide(ceil_divide(kItemElements, elements), groups_together_) * groups_together_);
   group_blocks_ = ceil_divide(pass_.problem.g, groups_per_item_);
 
   const auto& [d_axis, h_axis, w_axis] = pass_.axes;
@@ -136,7 +135,8 @@ typename RowCorrelation<T>::Memory RowCorrelation<T>::lay_out(Arena& arena) cons
   const std::int64_t packed =
       groups_together_ * pass_.sources * tile_.channel_size() + 2 * pass_.kernels.lanes;
   const std::int64_t zeros = reads_in_place_ ? tile_.pitch[2] + pass_.kernels.lanes : 0;
-  const std::int64_t sum_rows = interleaves_ ? 2 * tile_.size[1] : std::min(kSumRows, tile_.size[1]);
+  const std::int64_t sum_rows =
+      interleaves_ ? 2 * tile_.size[1] : std::min(kSumRows, tile_.size[1]);
   return {arena.take<T>(count(packed)), arena.take<T>(count(zeros)),
           arena.take<T>(count(sum_rows * sums_pitch())),
           arena.take<const T*>(count(row_sets_ * tile_.pitch[1])),
@@ -153,12 +153,12 @@ std::size_t RowCorrelation<T>::workspace_bytes() const {
 template <class T>
 void RowCorrelation<T>::run(const PassArrays<T>& arrays, void* workspace) const {
   const std::size_t bytes = workspace_bytes() / static_cast<std::size_t>(pass_.threads);
-  parallel_for(pass_.problem.n * group_blocks_ * tile_.tile_count(), pass_.threads,
-               [&](std::int64_t item, int thread) {
-                 Arena arena(static_cast<std::byte*>(workspace) +
-                             static_cast<std::size_t>(thread) * bytes);
-                 run_item(arrays, item, lay_out(arena));
-               });
+  parallel_for(
+      pass_.problem.n * group_blocks_ * tile_.tile_count(), pass_.threads,
+      [&](std::int64_t item, int thread) {
+        Arena arena(static_cast<std::byte*>(workspace) + static_cast<std::size_t>(thread) * bytes);
+        run_item(arrays, item, lay_out(arena));
+      });
 }
 
 template <class T>
@@ -178,9 +178,9 @@ void RowCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t item,
   const std::int64_t lanes = pass_.kernels.lanes;
   const direct::AxisPhases& columns = pass_.axes[2].phases;
   const std::int64_t start = columns.source_first + origin[2];
-  const std::int64_t left = std::max<std::int64_t>(0, ceil_divide(std::max<std::int64_t>(0, -start), lanes) * lanes);
-  const std::int64_t inside =
-      (source_size(2) - start - columns.reach - left) / lanes * lanes;
+  const std::int64_t left =
+      std::max<std::int64_t>(0, ceil_divide(std::max<std::int64_t>(0, -start), lanes) * lanes);
+  const std::int64_t inside = (source_size(2) - start - columns.reach - left) / lanes * lanes;
   const std::int64_t middle = std::min(inside, (size[2] - left) / lanes * lanes);
   const bool in_place = reads_in_place_ && rows_lie && middle >= kLeastInPlace * lanes;
   if (in_place) std::fill_n(memory.zeros, tile_.pitch[2] + lanes, T(0));
@@ -207,10 +207,9 @@ void RowCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t item,
         padding = {.sizes = {source_size(0), source_size(1), source_size(2)},
                    .mode = PaddingMode::zeros};
       }
-      direct::pack_source(tile_, padding, origin, arrays.source, n, group * pass_.sources,
-                          groups * pass_.sources,
-                          pass_.kernels.load_block[static_cast<int>(arrays.source.type())],
-                          memory.packed);
+      direct::pack_source(
+          tile_, padding, origin, arrays.source, n, group * pass_.sources, groups * pass_.sources,
+          pass_.kernels.load_block[static_cast<int>(arrays.source.type())], memory.packed);
     }
     for (std::int64_t g = 0; g < groups; ++g) {
       zone.packed = memory.packed + g * pass_.sources * tile_.channel_size();
@@ -250,10 +249,9 @@ void RowCorrelation<T>::pack_rows(const PassArrays<T>& arrays, const Zone& zone,
             const std::int64_t end = none ? rows : inside_rows.end;
             std::fill_n(slice, first * tile_.pitch[2], T(0));
             if (first < end) {
-              const std::int64_t at =
-                  base + sd * source.stride(2) +
-                  h_axis.source(qh, zone.origin[1] + first) * source.stride(3) +
-                  w_axis.source(qw, zone.origin[2] + inside.first);
+              const std::int64_t at = base + sd * source.stride(2) +
+                                      h_axis.source(qh, zone.origin[1] + first) * source.stride(3) +
+                                      w_axis.source(qw, zone.origin[2] + inside.first);
               pass_.kernels.depthwise.pad_rows(
                   {slice + first * tile_.pitch[2], tile_.pitch[2],
                    reinterpret_cast<const T*>(source.at(at)),
@@ -301,10 +299,10 @@ void RowCorrelation<T>::store_joined(const PassArrays<T>& arrays, const Phase& o
                           d->run->destination(zone.origin[0]) * destination.stride(2) +
                           h->run->destination(zone.origin[1]) * destination.stride(3) +
                           even.run->destination(zone.origin[2]);
-  pass_.kernels.depthwise.interleave_rows(
-      reinterpret_cast<T*>(destination.at(at)),
-      h->run->destination_step * destination.stride(3), memory.sums,
-      memory.sums + tile_.size[1] * sums_pitch(), sums_pitch(), {size[1], even_count + size[2]});
+  pass_.kernels.depthwise.interleave_rows(reinterpret_cast<T*>(destination.at(at)),
+                                          h->run->destination_step * destination.stride(3),
+                                          memory.sums, memory.sums + tile_.size[1] * sums_pitch(),
+                                          sums_pitch(), {size[1], even_count + size[2]});
 }
 
 /// One row of the source for each position that the tap rows of a set meet.
@@ -314,9 +312,8 @@ const T** RowCorrelation<T>::find_rows(const PassArrays<T>& arrays, const Zone& 
                                        const T** rows) const {
   const auto& [d_axis, h_axis, w_axis] = pass_.axes;
   if (!zone.in_place) {
-    const std::int64_t plane =
-        (set.depth_plane * tile_.phases[1]->plane_count() + set.row_plane) *
-        tile_.phases[2]->plane_count();
+    const std::int64_t plane = (set.depth_plane * tile_.phases[1]->plane_count() + set.row_plane) *
+                               tile_.phases[2]->plane_count();
     const T* row = zone.packed + set.source * tile_.channel_size() + plane * tile_.plane_size +
                    (set.depth * tile_.pitch[1] + set.first_row) * tile_.pitch[2];
     for (std::int64_t p = 0; p < set.rows; ++p) *rows++ = row + p * tile_.pitch[2];
@@ -339,9 +336,9 @@ const T** RowCorrelation<T>::find_rows(const PassArrays<T>& arrays, const Zone& 
 }
 
 template <class T>
-void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phase,
-                                  const Zone& zone, std::int64_t group, std::int64_t channel,
-                                  const Memory& memory, T* joined) const {
+void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phase, const Zone& zone,
+                                  std::int64_t group, std::int64_t channel, const Memory& memory,
+                                  T* joined) const {
   const auto& [d, h, w] = phase.runs;
   Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
   size[2] = std::min(size[2], zone.columns);
@@ -357,13 +354,12 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
   for (std::int64_t jd = 0; jd < size[0]; ++jd) {
     std::int64_t sets = 0;
     const T** rows = memory.rows;
-    const T* weights =
-        arrays.weights + (channel * taps_met() + phase.first_tap) * pass_.sources;
+    const T* weights = arrays.weights + (channel * taps_met() + phase.first_tap) * pass_.sources;
     for (std::int64_t s = 0; s < pass_.sources; ++s) {
       for (const TapGroup& dg : d->groups) {
         for (std::int64_t td = 0; td < dg.count; ++td) {
           for (const TapGroup& hg : h->groups) {
-            memory.taps[sets++] = {rows,     weights, offsets_.data() + phase.first_offset,
+            memory.taps[sets++] = {rows,    weights,  offsets_.data() + phase.first_offset,
                                    h->step, hg.count, width};
             rows = find_rows(arrays, zone,
                              {group, s, dg.plane, jd + dg.shift + td * d->step, hg.plane, hg.shift,
@@ -375,21 +371,22 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
       }
     }
     if (width == 0) sets = 0;
-    const std::int64_t to = zone.n * arrays.destination.stride(0) +
-                            channel * arrays.destination.stride(1) +
-                            d->run->destination(zone.origin[0] + jd) * arrays.destination.stride(2) +
-                            w->run->destination(zone.origin[2]) * arrays.destination.stride(4);
+    const std::int64_t to =
+        zone.n * arrays.destination.stride(0) + channel * arrays.destination.stride(1) +
+        d->run->destination(zone.origin[0] + jd) * arrays.destination.stride(2) +
+        w->run->destination(zone.origin[2]) * arrays.destination.stride(4);
     for (std::int64_t first = 0; first < std::min(h->step, size[1]); ++first) {
       const std::int64_t row_count = ceil_divide(size[1] - first, h->step);
       const std::int64_t to_pitch =
           h->step * h->run->destination_step * arrays.destination.stride(3);
       const std::int64_t most = writes || joined != nullptr ? row_count : kSumRows;
       for (std::int64_t y = 0; y < row_count; y += most) {
-        RowBlock<T> block{memory.taps, sets,        first + y * h->step, std::min(most, row_count - y),
-                          size[2],     memory.sums, sums_pitch(),        bias};
-        std::byte* at = arrays.destination.at(
-            to + h->run->destination(zone.origin[1] + first + y * h->step) *
-                     arrays.destination.stride(3));
+        RowBlock<T> block{
+            memory.taps, sets,        first + y * h->step, std::min(most, row_count - y),
+            size[2],     memory.sums, sums_pitch(),        bias};
+        std::byte* at =
+            arrays.destination.at(to + h->run->destination(zone.origin[1] + first + y * h->step) *
+                                           arrays.destination.stride(3));
         if (joined != nullptr) {
           block.out = joined + first * sums_pitch();
           block.pitch = h->step * sums_pitch();

@@ -167,8 +167,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   Memory lay_out(Arena& arena, const Cut& cut, std::int64_t block_sums, std::int64_t packed,
                  std::int64_t gradient, std::int64_t offsets, std::int64_t rows) const {
     const auto padded = [](std::int64_t count, std::size_t size) {
-      return static_cast<std::int64_t>(round_up(static_cast<std::size_t>(count) * size, kAlignment) /
-                                       size);
+      return static_cast<std::int64_t>(
+          round_up(static_cast<std::size_t>(count) * size, kAlignment) / size);
     };
     Memory memory{};
     memory.block_sums = block_sums;
@@ -250,10 +250,9 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
           const std::int64_t rows = size[1] + (hg.count - 1) * step;
           for (std::int64_t p = 0; p < rows; ++p) memory.rows[p] = row + p * tile.pitch[2];
           for (std::int64_t first = 0; first < std::min(step, size[1]); ++first) {
-            kernels_.depthwise.row_gradient({memory.rows + first, gradient_rows + first,
-                                             memory.offsets, step,
-                                             ceil_divide(size[1] - first, step), size[2], hg.count,
-                                             width, to, width});
+            kernels_.depthwise.row_gradient(
+                {memory.rows + first, gradient_rows + first, memory.offsets, step,
+                 ceil_divide(size[1] - first, step), size[2], hg.count, width, to, width});
           }
           to += hg.count * width;
         });
@@ -282,11 +281,11 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
       const std::int64_t plane =
           (dg.plane * tile.phases[1]->plane_count() + hg.plane) * tile.phases[2]->plane_count();
       for (std::int64_t th = 0; th < hg.count; ++th) {
-        rows[height++] = (plane * tile.plane_size +
-                          ((dg.shift + td * axes_[0].runs[0].step) * tile.pitch[1] + hg.shift +
-                           th * axes_[1].runs[0].step) *
-                              tile.pitch[2]) *
-                         lanes;
+        rows[height++] =
+            (plane * tile.plane_size + ((dg.shift + td * axes_[0].runs[0].step) * tile.pitch[1] +
+                                        hg.shift + th * axes_[1].runs[0].step) *
+                                           tile.pitch[2]) *
+            lanes;
       }
     });
     const std::int64_t channel_stride = gradient.stride(1);
