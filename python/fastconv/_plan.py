@@ -37,7 +37,7 @@ def algorithms() -> list[str]:
     --------
     >>> import fastconv
     >>> fastconv.algorithms()
-    ['direct', 'winograd', 'reference']
+    ['depthwise', 'direct', 'winograd', 'reference']
     """
     return _core.algorithm_names()
 
@@ -454,6 +454,7 @@ def explain(
     ... # doctest: +ELLIPSIS
     n1 c64 k64 ih56 iw56 kh3 kw3 oh56 ow56 ph1 pw1 forward float32
     115.6 million multiply-adds
+        depthwise   refuses: groups of more or less than one input channel
         direct      estimated ...
      -> winograd    estimated ...
         reference   estimated ...

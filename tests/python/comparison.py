@@ -35,7 +35,7 @@ PADDING_MODES = ("zeros", "constant", "reflect", "symmetric", "replicate", "circ
 PASSES = ("forward", "backward_input", "backward_weight")
 
 # Their sums are those of the formula. Others may transform them, "auto" included.
-_DIRECT = ("direct", "reference")
+_DIRECT = ("depthwise", "direct", "reference")
 
 # They say how to compute, not what.
 _WITHOUT_INFLUENCE = ("algorithm", "precision", "threads")

@@ -2,6 +2,8 @@
 /// no dynamic initialiser, and nothing of the standard library that has code: whatever leaked out
 /// of here under a shared name could replace baseline code with instructions that an older
 /// processor lacks.
+#include <utility>
+
 #include "kernels/kernel_table.hpp"
 #include "kernels/winograd_points.hpp"
 #include "simd/vec.hpp"
@@ -25,6 +27,8 @@ inline T wrapping_add(T a, T b) {
 #include "kernels/channel_vectors.inl"
 #include "kernels/correlation.inl"
 #include "kernels/matrix_product.inl"
+#include "kernels/depthwise_rows.inl"
+#include "kernels/depthwise_channels.inl"
 #include "kernels/rows.inl"
 #include "kernels/weight_gradient.inl"
 #include "kernels/winograd.inl"
@@ -138,6 +142,9 @@ constexpr TypedKernels<T> make_typed_kernels() {
     kernels.vectors_from_planes = vectors_from_planes<T>;
     kernels.vectors_from_pixels = vectors_from_pixels<T>;
     kernels.activate = activate<T>;
+    kernels.depthwise = {depthwise_rows<T>, depthwise_channels<T>, depthwise_row_gradient<T>,
+                         depthwise_channel_gradient<T>, pack_channels<T>, transpose<T>,
+                         pad_rows<T>, interleave_rows<T>};
   }
   return kernels;
 }

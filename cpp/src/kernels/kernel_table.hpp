@@ -4,6 +4,7 @@
 
 #include "fastconv/data_type.hpp"
 #include "fastconv/problem.hpp"
+#include "kernels/depthwise_kernels.hpp"
 
 /// What one instruction set offers to the algorithms: microkernels with their tile sizes beside
 /// them, and the rows that carry data in and out of tiles. Kernels know nothing of threads,
@@ -107,13 +108,6 @@ struct MatrixProductKernel {
 template <class T>
 using LoadRowFunction = void (*)(T* to, std::int64_t to_stride, const void* from,
                                  std::int64_t from_stride, std::int64_t count);
-
-/// A block of `rows` rows of `count` elements. Pitches lead from row to row and strides from
-/// element to element, in elements of their array.
-struct BlockShape {
-  std::int64_t rows;
-  std::int64_t count;
-};
 
 /// to[r * to_pitch + i] = from[r * from_pitch + i * from_stride], converted. The rows may be the
 /// channels of channels-last memory: then the block is transposed while it is read.
@@ -221,6 +215,7 @@ struct TypedKernels {
   ActivateFunction<T> activate;
   AllFiniteFunction<T> all_finite;
   TransposeSumsFunction<T> transpose_sums;
+  DepthwiseKernels<T> depthwise;  ///< null for integers
   // By storage type; null where T is not its compute type, and for types no result has.
   LoadRowFunction<T> load_row[kDataTypeCount];
   LoadBlockFunction<T> load_block[kDataTypeCount];

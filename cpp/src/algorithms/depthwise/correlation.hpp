@@ -1,0 +1,216 @@
+#pragma once
+
+#include <array>
+
+#include "algorithms/depthwise/tap_groups.hpp"
+#include "algorithms/direct/real_view.hpp"
+#include "algorithms/direct/tile.hpp"
+#include "kernels/kernel_table.hpp"
+#include "runtime/aligned_buffer.hpp"
+
+namespace fastconv::depthwise {
+
+/// What both ways of running a forward or backward-input pass need to know of it. A destination
+/// channel adds up `sources` source channels (backward with a channel multiplier) and a source
+/// channel is read by `destinations` of them (forward with one).
+template <class T>
+struct PassDescription {
+  const Problem& problem;
+  const TypedKernels<T>& kernels;
+  const std::array<AxisTaps, 3>& axes;
+  int threads;
+  std::int64_t sources;
+  std::int64_t destinations;
+
+  std::int64_t kernel_size() const {
+    return problem.axes[0].kernel * problem.axes[1].kernel * problem.axes[2].kernel;
+  }
+};
+
+/// The arrays of one execution.
+template <class T>
+struct PassArrays {
+  direct::RealView source;
+  direct::RealView destination;
+  const T* weights;  ///< packed
+  const T* bias;     ///< contiguous, or null
+};
+
+/// Vectors along rows of pixels: row_correlation.cpp.
+template <class T>
+class RowCorrelation {
+ public:
+  explicit RowCorrelation(const PassDescription<T>& pass);
+
+  std::size_t workspace_bytes() const;
+  /// Weights in the order in which the kernels read them: [destination channel][phase][source
+  /// channel][tap].
+  std::int64_t weight_count() const;
+  void pack_weights(const TensorView& weight, T* packed) const;
+  void run(const PassArrays<T>& arrays, void* workspace) const;
+  std::string description() const;
+
+ private:
+  struct Phase {
+    std::array<const TapRun*, 3> runs;
+    std::int64_t first_tap;  ///< of those of one source channel, in all phases
+    std::int64_t tap_count;
+    std::int64_t first_offset;
+  };
+  struct Memory {
+    T* packed;
+    T* zeros;
+    T* sums;
+    const T** rows;
+    RowTaps<T>* taps;
+  };
+  /// Columns of a tile, in packed planes or where they lie.
+  struct Zone {
+    std::int64_t n;
+    direct::Extent origin;
+    std::int64_t columns;
+    const T* packed;
+    bool in_place;
+  };
+  /// Source rows of one channel and slice that the tap rows of a group read.
+  struct RowSet {
+    std::int64_t group;
+    std::int64_t source;
+    std::int64_t depth_plane;
+    std::int64_t depth;
+    std::int64_t row_plane;
+    std::int64_t first_row;
+    std::int64_t rows;
+  };
+
+  /// Of one source channel; where a stride exceeds the input some taps meet no element.
+  std::int64_t taps_met() const { return static_cast<std::int64_t>(kernel_index_.size()); }
+  std::int64_t source_size(std::size_t axis) const {
+    const Axis& sizes = pass_.problem.axes[axis];
+    return pass_.problem.pass == Pass::backward_input ? sizes.output : sizes.input;
+  }
+  std::int64_t sums_pitch() const {
+    return static_cast<std::int64_t>(round_up(static_cast<std::size_t>(tile_.size[2]),
+                                              static_cast<std::size_t>(pass_.kernels.lanes)));
+  }
+  Memory lay_out(Arena& arena) const;
+  void run_item(const PassArrays<T>& arrays, std::int64_t item, const Memory& memory) const;
+  void pack_rows(const PassArrays<T>& arrays, const Zone& zone, std::int64_t group) const;
+  void run_channels(const PassArrays<T>& arrays, const Zone& zone, std::int64_t group,
+                    const Memory& memory) const;
+  const T** find_rows(const PassArrays<T>& arrays, const Zone& zone, const RowSet& set,
+                      const Memory& memory, const T** rows) const;
+  void run_phase(const PassArrays<T>& arrays, const Phase& phase, const Zone& zone,
+                 std::int64_t group, std::int64_t channel, const Memory& memory, T* joined) const;
+  void store_joined(const PassArrays<T>& arrays, const Phase& odd, const Zone& zone,
+                    std::int64_t channel, const Memory& memory) const;
+
+  PassDescription<T> pass_;
+  direct::Tile tile_;
+  std::vector<Phase> phases_;
+  std::vector<std::int64_t> kernel_index_;  ///< kernel element of each packed tap
+  std::vector<std::int64_t> offsets_;       ///< of the taps of each run of the last axis
+  std::int64_t groups_together_ = 1;        ///< packed at once where memory interleaves them
+  std::int64_t groups_per_item_ = 1;
+  std::int64_t group_blocks_ = 1;
+  std::int64_t row_sets_ = 1;
+  bool pads_zeros_ = false;      ///< and steps through rows by 1 or 2
+  bool reads_in_place_ = false;  ///< where rows are contiguous
+  bool interleaves_ = false;     ///< two phases of a row
+};
+
+/// Whether vectors run along channels, and whether the source is packed for it.
+enum class ChannelMode : std::uint8_t { none, in_place, packed };
+
+/// Vectors along channels: channel_correlation.cpp.
+template <class T>
+class ChannelCorrelation {
+ public:
+  explicit ChannelCorrelation(const PassDescription<T>& pass);
+
+  /// What suits the pass and the layout of its arrays.
+  ChannelMode mode(const direct::RealView& source, const direct::RealView& destination) const;
+  std::size_t workspace_bytes() const;
+  std::int64_t weight_count() const;
+  void pack_weights(const TensorView& weight, T* packed) const;
+  void run(const PassArrays<T>& arrays, void* workspace) const;
+
+ private:
+  /// Blocks of taps of a run of the last axis.
+  struct RunBlocks {
+    std::int64_t first;
+    std::int64_t count;
+  };
+  /// Work items of one of the two modes.
+  struct Cut {
+    std::int64_t rows = 1;
+    std::int64_t row_items = 1;
+    std::int64_t columns = 1;
+    std::int64_t column_items = 1;
+    std::int64_t channels = 1;  ///< computed together
+  };
+  struct Memory {
+    TapBlock* blocks;
+    ChannelRow<T>* rows;
+    T* sums;
+    T* packed;
+    T* transposed;
+  };
+  /// Source elements as an item reads them: the image itself, or what was packed of it.
+  struct ItemSource {
+    const T* data;
+    std::int64_t slice_pitch;
+    std::int64_t row_pitch;
+    std::int64_t pixel;
+    std::int64_t first_slice;
+    std::int64_t first_row;
+
+    const T* at(std::int64_t slice, std::int64_t row) const {
+      return data + (slice - first_slice) * slice_pitch + (row - first_row) * row_pitch;
+    }
+  };
+  struct ItemDestination {
+    bool gathers;  ///< results, which are transposed when all are there
+  };
+  struct Item {
+    std::int64_t n;
+    std::int64_t slice;
+    std::int64_t row;
+    std::int64_t rows;
+    std::int64_t column;
+    std::int64_t columns;
+    std::int64_t channel;
+    std::int64_t channels;
+    std::int64_t channels_together;
+    ItemSource source;
+    ItemDestination destination;
+  };
+
+  void append_blocks(const TapRun& run);
+  std::int64_t most_rows() const;
+  std::int64_t packed_rows() const;
+  std::int64_t packed_slices() const;
+  std::int64_t source_size(std::size_t axis) const {
+    const Axis& sizes = pass_.problem.axes[axis];
+    return pass_.problem.pass == Pass::backward_input ? sizes.output : sizes.input;
+  }
+  Memory lay_out(Arena& arena) const;
+  void read_in_place(const PassArrays<T>& arrays, Item& item) const;
+  void pack(const PassArrays<T>& arrays, Item& item, const Memory& memory) const;
+  void store_gathered(const PassArrays<T>& arrays, const Item& item, const Memory& memory) const;
+  void run_item(const PassArrays<T>& arrays, const Item& item, const Memory& memory) const;
+  void run_row(const PassArrays<T>& arrays, const Item& item, const TapRun& run,
+               const RunBlocks& run_blocks, std::int64_t pixels, std::int64_t row_count,
+               std::int64_t destination, std::int64_t row, const Memory& memory) const;
+
+  PassDescription<T> pass_;
+  bool possible_;
+  bool packable_ = false;
+  std::int64_t vectors_ = 0;      ///< of channels
+  std::vector<TapBlock> blocks_;  ///< offsets count pixels
+  std::vector<RunBlocks> run_blocks_;
+  Cut in_place_;
+  Cut packed_;
+};
+
+}  // namespace fastconv::depthwise

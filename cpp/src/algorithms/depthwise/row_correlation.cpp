@@ -1,0 +1,416 @@
+/// Forward and backward-input passes with vectors along the pixels:
+///
+///     parallel for each image, block of channels, tile
+///       pack the tile's source into padded planes (direct/tile.hpp)            [L1, L2]
+///       for each destination channel, phase
+///         for each set of rows that meets the same tap rows
+///           the kernel: rows x vectors of pixels in registers, all taps        [registers]
+///         store, unless the kernel wrote the destination itself
+///
+/// Taps that lie in one plane and at neighbouring rows form a set; see RowTaps.
+#include <algorithm>
+
+#include "algorithms/depthwise/correlation.hpp"
+#include "padding.hpp"
+#include "runtime/parallel.hpp"
+
+namespace fastconv::depthwise {
+
+using direct::ceil_divide;
+using direct::Extent;
+
+namespace {
+
+/// Packed source of one channel; several channels that memory interleaves may take four times it.
+constexpr std::int64_t kTileBytes = 128 * 1024;
+constexpr std::int64_t kInterleavedBytes = 512 * 1024;
+constexpr std::int64_t kInterleavedGroups = 16;
+/// Source elements that an item of work should have at least.
+constexpr std::int64_t kItemElements = 32 * 1024;
+/// Rows of sums on their way into a destination that the kernel cannot write.
+constexpr std::int64_t kSumRows = 16;
+/// Vectors of a row from which on it is worth to treat its ends apart.
+constexpr std::int64_t kLeastInPlace = 8;
+
+/// Calls body(kd, kh, kw) for the kernel element of every tap, in the order of packed weights.
+template <class Body>
+void for_each_tap(const TapRun& d, const TapRun& h, const TapRun& w, const Body& body) {
+  const auto each = [](const TapRun& run, const auto& inner) {
+    for (const TapGroup& group : run.groups) {
+      for (std::int64_t t = 0; t < group.count; ++t) inner(group.kernel + t * group.kernel_step);
+    }
+  };
+  each(d, [&](std::int64_t kd) {
+    each(h, [&](std::int64_t kh) { each(w, [&](std::int64_t kw) { body(kd, kh, kw); }); });
+  });
+}
+
+}  // namespace
+
+template <class T>
+RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
+    : pass_(pass), tile_({&pass.axes[0].phases, &pass.axes[1].phases, &pass.axes[2].phases}) {
+  const auto bytes = [&] {
+    return pass_.sources * tile_.channel_size() * static_cast<std::int64_t>(sizeof(T));
+  };
+  while (bytes() > kTileBytes && tile_.halve(pass_.kernels.lanes * 8)) {
+  }
+  groups_together_ = std::clamp<std::int64_t>(kInterleavedBytes / bytes(), 1,
+                                              std::min(kInterleavedGroups, pass_.problem.g));
+  const std::int64_t elements = pass_.sources * tile_.channel_size();
+  groups_per_item_ = std::min(
+      pass_.problem.g,
+      ceil_divide(ceil_divide(kItemElements, elements), groups_together_) * groups_together_);
+  group_blocks_ = ceil_divide(pass_.problem.g, groups_per_item_);
+
+  const auto& [d_axis, h_axis, w_axis] = pass_.axes;
+  for (const TapRun& w : w_axis.runs) {
+    for (const TapGroup& group : w.groups) {
+      for (std::int64_t t = 0; t < group.count; ++t) {
+        offsets_.push_back(group.plane * tile_.plane_size + group.shift + t * w.step);
+      }
+    }
+  }
+  const auto& phases = pass_.axes[2].phases;
+  pads_zeros_ = (pass_.problem.padding_mode == PaddingMode::zeros ||
+                 pass_.problem.pass == Pass::backward_input) &&
+                phases.source_step <= 2;
+  reads_in_place_ = pads_zeros_ && phases.source_step == 1 &&
+                    tile_.size[2] >= (kLeastInPlace + 2) * pass_.kernels.lanes;
+  interleaves_ = w_axis.runs.size() == 2 && w_axis.runs[0].run->destination_step == 2 &&
+                 d_axis.phases.count == 1;
+  const auto& axes = pass_.problem.axes;
+  std::int64_t taps = 0;
+  for (const TapRun& d : d_axis.runs) {
+    for (const TapRun& h : h_axis.runs) {
+      std::int64_t sets = 0;
+      for (const TapGroup& dg : d.groups) {
+        sets += dg.count * static_cast<std::int64_t>(h.groups.size());
+      }
+      row_sets_ = std::max(row_sets_, pass_.sources * sets);
+      std::int64_t first_offset = 0;
+      for (const TapRun& w : w_axis.runs) {
+        phases_.push_back({{&d, &h, &w}, taps, 0, first_offset});
+        first_offset += w.run->tap_count();
+        for_each_tap(d, h, w, [&](std::int64_t kd, std::int64_t kh, std::int64_t kw) {
+          kernel_index_.push_back((kd * axes[1].kernel + kh) * axes[2].kernel + kw);
+        });
+        phases_.back().tap_count = static_cast<std::int64_t>(kernel_index_.size()) - taps;
+        taps = static_cast<std::int64_t>(kernel_index_.size());
+      }
+    }
+  }
+}
+
+template <class T>
+std::int64_t RowCorrelation<T>::weight_count() const {
+  return pass_.problem.k * taps_met();
+}
+
+template <class T>
+void RowCorrelation<T>::pack_weights(const TensorView& weight, T* packed) const {
+  const auto* from = static_cast<const T*>(weight.data);
+  const auto& axes = pass_.problem.axes;
+  const std::int64_t channels = pass_.problem.k / pass_.sources;
+  for (std::int64_t channel = 0; channel < channels; ++channel) {
+    for (const Phase& phase : phases_) {
+      for (std::int64_t s = 0; s < pass_.sources; ++s) {
+        const T* kernel = from + (channel * pass_.sources + s) * weight.strides[0];
+        for (std::int64_t t = 0; t < phase.tap_count; ++t) {
+          const std::int64_t index = kernel_index_[static_cast<std::size_t>(phase.first_tap + t)];
+          const std::int64_t row = index / axes[2].kernel;
+          *packed++ = kernel[row / axes[1].kernel * weight.strides[2] +
+                             row % axes[1].kernel * weight.strides[3] +
+                             index % axes[2].kernel * weight.strides[4]];
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+typename RowCorrelation<T>::Memory RowCorrelation<T>::lay_out(Arena& arena) const {
+  const auto count = [](std::int64_t elements) { return static_cast<std::size_t>(elements); };
+  // Rows are padded and read in whole vectors.
+  const std::int64_t packed =
+      groups_together_ * pass_.sources * tile_.channel_size() + 2 * pass_.kernels.lanes;
+  const std::int64_t zeros = reads_in_place_ ? tile_.pitch[2] + pass_.kernels.lanes : 0;
+  const std::int64_t sum_rows =
+      interleaves_ ? 2 * tile_.size[1] : std::min(kSumRows, tile_.size[1]);
+  return {arena.take<T>(count(packed)), arena.take<T>(count(zeros)),
+          arena.take<T>(count(sum_rows * sums_pitch())),
+          arena.take<const T*>(count(row_sets_ * tile_.pitch[1])),
+          arena.take<RowTaps<T>>(count(row_sets_))};
+}
+
+template <class T>
+std::size_t RowCorrelation<T>::workspace_bytes() const {
+  Arena arena(nullptr);
+  lay_out(arena);
+  return arena.used() * static_cast<std::size_t>(pass_.threads);
+}
+
+template <class T>
+void RowCorrelation<T>::run(const PassArrays<T>& arrays, void* workspace) const {
+  const std::size_t bytes = workspace_bytes() / static_cast<std::size_t>(pass_.threads);
+  parallel_for(
+      pass_.problem.n * group_blocks_ * tile_.tile_count(), pass_.threads,
+      [&](std::int64_t item, int thread) {
+        Arena arena(static_cast<std::byte*>(workspace) + static_cast<std::size_t>(thread) * bytes);
+        run_item(arrays, item, lay_out(arena));
+      });
+}
+
+template <class T>
+void RowCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t item,
+                                 const Memory& memory) const {
+  const Extent origin = tile_.origin(item % tile_.tile_count());
+  item /= tile_.tile_count();
+  const std::int64_t first = item % group_blocks_ * groups_per_item_;
+  const std::int64_t end = std::min(first + groups_per_item_, pass_.problem.g);
+  const std::int64_t n = item / group_blocks_;
+  const Extent size = tile_.size_at(origin);
+  Zone zone{n, origin, size[2], memory.packed, false};
+  const bool rows_lie = arrays.source.stride(4) == 1 && pads_zeros_;
+  const bool interleaved = arrays.source.stride(1) == 1 && pass_.problem.g > 1;
+  const std::int64_t together = interleaved ? groups_together_ : 1;
+  // Columns whose vectors lie inside every row; the others are packed.
+  const std::int64_t lanes = pass_.kernels.lanes;
+  const direct::AxisPhases& columns = pass_.axes[2].phases;
+  const std::int64_t start = columns.source_first + origin[2];
+  const std::int64_t left =
+      std::max<std::int64_t>(0, ceil_divide(std::max<std::int64_t>(0, -start), lanes) * lanes);
+  const std::int64_t inside = (source_size(2) - start - columns.reach - left) / lanes * lanes;
+  const std::int64_t middle = std::min(inside, (size[2] - left) / lanes * lanes);
+  const bool in_place = reads_in_place_ && rows_lie && middle >= kLeastInPlace * lanes;
+  if (in_place) std::fill_n(memory.zeros, tile_.pitch[2] + lanes, T(0));
+  for (std::int64_t group = first; group < end; group += together) {
+    const std::int64_t groups = std::min(together, end - group);
+    if (in_place) {
+      const auto packed_zone = [&](std::int64_t from, std::int64_t to) {
+        if (from >= to) return;
+        Zone part{n, {origin[0], origin[1], origin[2] + from}, to - from, memory.packed, false};
+        pack_rows(arrays, part, group);
+        run_channels(arrays, part, group, memory);
+      };
+      packed_zone(0, left);
+      run_channels(arrays, {n, {origin[0], origin[1], origin[2] + left}, middle, nullptr, true},
+                   group, memory);
+      packed_zone(left + middle, size[2]);
+      continue;
+    }
+    if (rows_lie && !interleaved) {
+      pack_rows(arrays, zone, group);
+    } else {
+      direct::SourcePadding padding = direct::input_padding(pass_.problem);
+      if (pass_.problem.pass == Pass::backward_input) {
+        padding = {.sizes = {source_size(0), source_size(1), source_size(2)},
+                   .mode = PaddingMode::zeros};
+      }
+      direct::pack_source(
+          tile_, padding, origin, arrays.source, n, group * pass_.sources, groups * pass_.sources,
+          pass_.kernels.load_block[static_cast<int>(arrays.source.type())], memory.packed);
+    }
+    for (std::int64_t g = 0; g < groups; ++g) {
+      zone.packed = memory.packed + g * pass_.sources * tile_.channel_size();
+      run_channels(arrays, zone, group + g, memory);
+    }
+  }
+}
+
+/// The columns of a zone as direct::pack_source lays them out, for rows of neighbouring elements
+/// and padding with zeros.
+template <class T>
+void RowCorrelation<T>::pack_rows(const PassArrays<T>& arrays, const Zone& zone,
+                                  std::int64_t group) const {
+  const auto& [d_axis, h_axis, w_axis] = pass_.axes;
+  const Extent size = tile_.size_at(zone.origin);
+  const std::int64_t slices = size[0] + d_axis.phases.reach;
+  const std::int64_t rows = size[1] + h_axis.phases.reach;
+  const std::int64_t columns = zone.columns + w_axis.phases.reach;
+  const direct::RealView& source = arrays.source;
+  T* plane = const_cast<T*>(zone.packed);
+  for (std::int64_t s = 0; s < pass_.sources; ++s) {
+    const std::int64_t base =
+        zone.n * source.stride(0) + (group * pass_.sources + s) * source.stride(1);
+    for (std::int64_t qd = 0; qd < d_axis.phases.plane_count(); ++qd) {
+      for (std::int64_t qh = 0; qh < h_axis.phases.plane_count(); ++qh) {
+        const InsideRange inside_rows =
+            inside_range(h_axis, qh, zone.origin[1], rows, source_size(1));
+        for (std::int64_t qw = 0; qw < w_axis.phases.plane_count();
+             ++qw, plane += tile_.plane_size) {
+          const InsideRange inside =
+              inside_range(w_axis, qw, zone.origin[2], columns, source_size(2));
+          for (std::int64_t d = 0; d < slices; ++d) {
+            T* slice = plane + d * tile_.pitch[1] * tile_.pitch[2];
+            const std::int64_t sd = d_axis.source(qd, zone.origin[0] + d);
+            const bool none = sd < 0 || sd >= source_size(0);
+            const std::int64_t first = none ? rows : inside_rows.first;
+            const std::int64_t end = none ? rows : inside_rows.end;
+            std::fill_n(slice, first * tile_.pitch[2], T(0));
+            if (first < end) {
+              const std::int64_t at = base + sd * source.stride(2) +
+                                      h_axis.source(qh, zone.origin[1] + first) * source.stride(3) +
+                                      w_axis.source(qw, zone.origin[2] + inside.first);
+              pass_.kernels.depthwise.pad_rows(
+                  {slice + first * tile_.pitch[2], tile_.pitch[2],
+                   reinterpret_cast<const T*>(source.at(at)),
+                   h_axis.phases.source_step * source.stride(3), w_axis.phases.source_step,
+                   end - first, inside.first, inside.end - inside.first, columns - inside.end});
+            }
+            std::fill_n(slice + end * tile_.pitch[2], (rows - end) * tile_.pitch[2], T(0));
+          }
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void RowCorrelation<T>::run_channels(const PassArrays<T>& arrays, const Zone& zone,
+                                     std::int64_t group, const Memory& memory) const {
+  const Problem& problem = pass_.problem;
+  const bool joins = interleaves_ && arrays.destination.stride(4) == 1 &&
+                     problem.activation == Activation::none && !problem.accumulate;
+  for (std::int64_t m = 0; m < pass_.destinations; ++m) {
+    const std::int64_t channel = group * pass_.destinations + m;
+    for (std::size_t i = 0; i < phases_.size(); ++i) {
+      const bool odd = i % 2 == 1;
+      T* joined = joins ? memory.sums + (odd ? tile_.size[1] * sums_pitch() : 0) : nullptr;
+      run_phase(arrays, phases_[i], zone, group, channel, memory, joined);
+      if (joins && odd) store_joined(arrays, phases_[i], zone, channel, memory);
+    }
+  }
+}
+
+/// Stores the two phases of a row that were computed one after the other.
+template <class T>
+void RowCorrelation<T>::store_joined(const PassArrays<T>& arrays, const Phase& odd,
+                                     const Zone& zone, std::int64_t channel,
+                                     const Memory& memory) const {
+  const auto& [d, h, w] = odd.runs;
+  const direct::RealView& destination = arrays.destination;
+  const Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
+  if (size[0] == 0 || size[1] == 0) return;
+  const TapRun& even = pass_.axes[2].runs[0];
+  const std::int64_t even_count =
+      std::clamp<std::int64_t>(even.run->count - zone.origin[2], 0, zone.columns);
+  const std::int64_t at = zone.n * destination.stride(0) + channel * destination.stride(1) +
+                          d->run->destination(zone.origin[0]) * destination.stride(2) +
+                          h->run->destination(zone.origin[1]) * destination.stride(3) +
+                          even.run->destination(zone.origin[2]);
+  pass_.kernels.depthwise.interleave_rows(reinterpret_cast<T*>(destination.at(at)),
+                                          h->run->destination_step * destination.stride(3),
+                                          memory.sums, memory.sums + tile_.size[1] * sums_pitch(),
+                                          sums_pitch(), {size[1], even_count + size[2]});
+}
+
+/// One row of the source for each position that the tap rows of a set meet.
+template <class T>
+const T** RowCorrelation<T>::find_rows(const PassArrays<T>& arrays, const Zone& zone,
+                                       const RowSet& set, const Memory& memory,
+                                       const T** rows) const {
+  const auto& [d_axis, h_axis, w_axis] = pass_.axes;
+  if (!zone.in_place) {
+    const std::int64_t plane = (set.depth_plane * tile_.phases[1]->plane_count() + set.row_plane) *
+                               tile_.phases[2]->plane_count();
+    const T* row = zone.packed + set.source * tile_.channel_size() + plane * tile_.plane_size +
+                   (set.depth * tile_.pitch[1] + set.first_row) * tile_.pitch[2];
+    for (std::int64_t p = 0; p < set.rows; ++p) *rows++ = row + p * tile_.pitch[2];
+    return rows;
+  }
+  const direct::RealView& source = arrays.source;
+  const std::int64_t sd = d_axis.source(set.depth_plane, zone.origin[0] + set.depth);
+  const std::int64_t first = h_axis.source(set.row_plane, zone.origin[1] + set.first_row);
+  const std::int64_t base = zone.n * source.stride(0) +
+                            (set.group * pass_.sources + set.source) * source.stride(1) +
+                            sd * source.stride(2) + w_axis.phases.source_first + zone.origin[2];
+  const bool outside = sd < 0 || sd >= source_size(0);
+  for (std::int64_t p = 0; p < set.rows; ++p) {
+    const std::int64_t sh = first + p * h_axis.phases.source_step;
+    *rows++ = outside || sh < 0 || sh >= source_size(1)
+                  ? memory.zeros
+                  : reinterpret_cast<const T*>(source.at(base + sh * source.stride(3)));
+  }
+  return rows;
+}
+
+template <class T>
+void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phase, const Zone& zone,
+                                  std::int64_t group, std::int64_t channel, const Memory& memory,
+                                  T* joined) const {
+  const auto& [d, h, w] = phase.runs;
+  Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
+  size[2] = std::min(size[2], zone.columns);
+  if (size[0] == 0 || size[1] == 0 || size[2] == 0) return;
+  const Problem& problem = pass_.problem;
+  const T bias = arrays.bias == nullptr ? T(0) : arrays.bias[channel];
+  const auto type = static_cast<int>(arrays.destination.type());
+  const Epilogue<T> epilogue{nullptr, 0, problem.activation, problem.accumulate};
+  const std::int64_t to_step = w->run->destination_step * arrays.destination.stride(4);
+  const bool plain = problem.activation == Activation::none && !problem.accumulate;
+  const bool writes = plain && to_step == 1;
+  const std::int64_t width = w->run->tap_count();
+  for (std::int64_t jd = 0; jd < size[0]; ++jd) {
+    std::int64_t sets = 0;
+    const T** rows = memory.rows;
+    const T* weights = arrays.weights + (channel * taps_met() + phase.first_tap) * pass_.sources;
+    for (std::int64_t s = 0; s < pass_.sources; ++s) {
+      for (const TapGroup& dg : d->groups) {
+        for (std::int64_t td = 0; td < dg.count; ++td) {
+          for (const TapGroup& hg : h->groups) {
+            memory.taps[sets++] = {rows,    weights,  offsets_.data() + phase.first_offset,
+                                   h->step, hg.count, width};
+            rows = find_rows(arrays, zone,
+                             {group, s, dg.plane, jd + dg.shift + td * d->step, hg.plane, hg.shift,
+                              size[1] + (hg.count - 1) * h->step},
+                             memory, rows);
+            weights += hg.count * width;
+          }
+        }
+      }
+    }
+    if (width == 0) sets = 0;
+    const std::int64_t to =
+        zone.n * arrays.destination.stride(0) + channel * arrays.destination.stride(1) +
+        d->run->destination(zone.origin[0] + jd) * arrays.destination.stride(2) +
+        w->run->destination(zone.origin[2]) * arrays.destination.stride(4);
+    for (std::int64_t first = 0; first < std::min(h->step, size[1]); ++first) {
+      const std::int64_t row_count = ceil_divide(size[1] - first, h->step);
+      const std::int64_t to_pitch =
+          h->step * h->run->destination_step * arrays.destination.stride(3);
+      const std::int64_t most = writes || joined != nullptr ? row_count : kSumRows;
+      for (std::int64_t y = 0; y < row_count; y += most) {
+        RowBlock<T> block{
+            memory.taps, sets,        first + y * h->step, std::min(most, row_count - y),
+            size[2],     memory.sums, sums_pitch(),        bias};
+        std::byte* at =
+            arrays.destination.at(to + h->run->destination(zone.origin[1] + first + y * h->step) *
+                                           arrays.destination.stride(3));
+        if (joined != nullptr) {
+          block.out = joined + first * sums_pitch();
+          block.pitch = h->step * sums_pitch();
+        } else if (writes) {
+          block.out = reinterpret_cast<T*>(at);
+          block.pitch = to_pitch;
+        }
+        pass_.kernels.depthwise.rows(block);
+        if (!writes && joined == nullptr) {
+          pass_.kernels.store_block[type](at, to_pitch, to_step, memory.sums, sums_pitch(),
+                                          {block.rows, size[2]}, epilogue);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+std::string RowCorrelation<T>::description() const {
+  return "vectors along rows, tiles of " + std::to_string(tile_.size[0]) + "x" +
+         std::to_string(tile_.size[1]) + "x" + std::to_string(tile_.size[2]);
+}
+
+template class RowCorrelation<float>;
+template class RowCorrelation<double>;
+
+}  // namespace fastconv::depthwise

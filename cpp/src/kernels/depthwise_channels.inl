@@ -1,0 +1,264 @@
+/// Depthwise convolution with vectors along the channels.
+///
+/// Tile: kPixels neighbouring output pixels of one vector of channels. kTaps neighbouring taps keep
+/// their weights in registers while kPixels + kTaps - 1 source pixels pass by, each of which is
+/// loaded once: kPixels * kTaps multiply-adds for kPixels + 2 * kTaps - 1 loads.
+/// At the ends of a row (kEdge) source pixels outside are passed over.
+/// Registers: kPixels + kTaps + 2.
+template <int kTaps, bool kEdge, class T, int kPixels, class Load>
+[[gnu::always_inline]] inline void add_taps(Vec<T> (&sums)[kPixels], const T* row,
+                                            const ChannelBlock<T>& block, std::int64_t offset,
+                                            const T* weights, std::int64_t weight_step,
+                                            const Load& load) {
+  using V = Vec<T>;
+  V weight[kTaps];
+#pragma GCC unroll 8
+  for (int t = 0; t < kTaps; ++t) weight[t] = V::load(weights + t * weight_step);
+  const auto limit = static_cast<std::uint64_t>(block.source_limit);
+#pragma GCC unroll 16
+  for (int j = 0; j < kPixels + kTaps - 1; ++j, offset += block.source_step) {
+    if (kEdge && static_cast<std::uint64_t>(offset) >= limit) continue;
+    const V loaded = load(row + offset);
+#pragma GCC unroll 8
+    for (int t = 0; t < kTaps; ++t) {
+      if (j - t >= 0 && j - t < kPixels) sums[j - t] = V::fma(loaded, weight[t], sums[j - t]);
+    }
+  }
+}
+
+template <class T, int kPixels, bool kEdge, class Load>
+[[gnu::always_inline]] inline void sum_channels(Vec<T> (&sums)[kPixels],
+                                                const ChannelBlock<T>& block, std::int64_t pixel,
+                                                std::int64_t channel, const Load& load) {
+  using V = Vec<T>;
+  const V initial = block.bias == nullptr ? V::zero() : load(block.bias + channel);
+#pragma GCC unroll 16
+  for (int p = 0; p < kPixels; ++p) sums[p] = initial;
+  const std::int64_t first = pixel * block.source_step;
+  for (std::int64_t r = 0; r < block.row_count; ++r) {
+    const T* row = block.rows[r].source + channel;
+    const T* row_weights = block.rows[r].weights + channel / V::kLanes * block.weight_pitch;
+    for (std::int64_t i = 0; i < block.block_count; ++i) {
+      const TapBlock& taps = block.blocks[i];
+      const std::int64_t offset = first + taps.offset;
+      const T* weights = row_weights + taps.tap * V::kLanes;
+      const std::int64_t weight_step = taps.tap_step * V::kLanes;
+      if (taps.count == 4) {
+        add_taps<4, kEdge>(sums, row, block, offset, weights, weight_step, load);
+      } else if (taps.count == 3) {
+        add_taps<3, kEdge>(sums, row, block, offset, weights, weight_step, load);
+      } else if (taps.count == 2) {
+        add_taps<2, kEdge>(sums, row, block, offset, weights, weight_step, load);
+      } else {
+        add_taps<1, kEdge>(sums, row, block, offset, weights, weight_step, load);
+      }
+    }
+  }
+}
+
+template <class T, int kPixels, bool kEdge>
+[[gnu::noinline]] void depthwise_channel_tile(const ChannelBlock<T>& block, std::int64_t pixel) {
+  using V = Vec<T>;
+  T* out = block.out + pixel * block.out_step;
+  const std::int64_t whole = block.channels - block.channels % V::kLanes;
+  V sums[kPixels];
+  const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
+  for (std::int64_t channel = 0; channel < whole; channel += V::kLanes) {
+    sum_channels<T, kPixels, kEdge>(sums, block, pixel, channel, load);
+#pragma GCC unroll 16
+    for (int p = 0; p < kPixels; ++p) sums[p].store(out + p * block.out_step + channel);
+  }
+  const std::int64_t rest = block.channels - whole;
+  if (rest == 0) return;
+  const auto load_rest = [rest](const T* from) [[gnu::always_inline]] {
+    return V::load_partial(from, rest);
+  };
+  sum_channels<T, kPixels, kEdge>(sums, block, pixel, whole, load_rest);
+#pragma GCC unroll 16
+  for (int p = 0; p < kPixels; ++p) {
+    sums[p].store_partial(out + p * block.out_step + whole, rest);
+  }
+}
+
+template <class T>
+void depthwise_channels(const ChannelBlock<T>& block) {
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+  for (std::int64_t i = 0; i < block.block_count; ++i) {
+    const TapBlock& taps = block.blocks[i];
+    const std::int64_t last = taps.offset + (taps.count - 1) * block.source_step;
+    if (i == 0 || taps.offset < least) least = taps.offset;
+    if (i == 0 || last > most) most = last;
+  }
+  const std::int64_t step = block.source_step;
+  const auto run = [&]<int kPixels>(std::int64_t pixel) {
+    if (least + pixel * step >= 0 && most + (pixel + kPixels - 1) * step < block.source_limit) {
+      depthwise_channel_tile<T, kPixels, false>(block, pixel);
+    } else {
+      depthwise_channel_tile<T, kPixels, true>(block, pixel);
+    }
+  };
+  for (std::int64_t pixel = 0; pixel < block.pixels;) {
+    const std::int64_t left = block.pixels - pixel;
+    if (left >= 8 && left != 14) {
+      run.template operator()<8>(pixel);
+      pixel += 8;
+    } else if (left >= 7) {
+      run.template operator()<7>(pixel);
+      pixel += 7;
+    } else if (left >= 4) {
+      run.template operator()<4>(pixel);
+      pixel += 4;
+    } else if (left >= 2) {
+      run.template operator()<2>(pixel);
+      pixel += 2;
+    } else {
+      run.template operator()<1>(pixel);
+      pixel += 1;
+    }
+  }
+}
+
+/// Gradient of the weight with vectors along the channels: kHeight x kWidth taps, whose sums stay
+/// in registers over all rows and pixels. A pixel of the gradient is loaded once for all of them.
+template <class T, int kHeight, int kWidth, class Load>
+[[gnu::always_inline]] inline void add_gradient_pixels(const ChannelGradient<T>& g, T* to,
+                                                       const Load& load) {
+  using V = Vec<T>;
+  V sums[kHeight][kWidth];
+#pragma GCC unroll 8
+  for (int a = 0; a < kHeight; ++a) {
+#pragma GCC unroll 8
+    for (int b = 0; b < kWidth; ++b) sums[a][b] = V::zero();
+  }
+  for (std::int64_t y = 0; y < g.rows; ++y) {
+    const T* gradient = g.gradient + y * g.gradient_pitch;
+    const T* source = g.source + y * g.source_pitch;
+    for (std::int64_t p = 0; p < g.pixels; ++p) {
+      const V value = load(gradient);
+#pragma GCC unroll 8
+      for (int a = 0; a < kHeight; ++a) {
+        const T* row = source + g.row_offsets[a];
+#pragma GCC unroll 8
+        for (int b = 0; b < kWidth; ++b) {
+          sums[a][b] = V::fma(V::load(row + g.offsets[b]), value, sums[a][b]);
+        }
+      }
+      gradient += g.gradient_step;
+      source += g.source_step;
+    }
+  }
+#pragma GCC unroll 8
+  for (int a = 0; a < kHeight; ++a) {
+#pragma GCC unroll 8
+    for (int b = 0; b < kWidth; ++b) {
+      T* sum = to + (a * g.width + b) * V::kLanes;
+      V::fma(V::broadcast(T(1)), sums[a][b], V::load(sum)).store(sum);
+    }
+  }
+}
+
+template <class T, int kHeight, int kWidth>
+[[gnu::noinline]] void depthwise_channel_gradient_tile(const ChannelGradient<T>& g, T* to) {
+  using V = Vec<T>;
+  if (g.channels == V::kLanes) {
+    const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
+    add_gradient_pixels<T, kHeight, kWidth>(g, to, load);
+  } else {
+    const std::int64_t rest = g.channels;
+    const auto load = [rest](const T* from) [[gnu::always_inline]] {
+      return V::load_partial(from, rest);
+    };
+    add_gradient_pixels<T, kHeight, kWidth>(g, to, load);
+  }
+}
+
+template <class T>
+void depthwise_channel_gradient(const ChannelGradient<T>& gradient) {
+  const std::int64_t most_width = gradient.height == 1 ? 2 * kMostGradientTaps : kMostGradientTaps;
+  for (std::int64_t a = 0; a < gradient.height;) {
+    const std::int64_t height = gradient_tile(gradient.height - a, kMostGradientTaps);
+    for (std::int64_t b = 0; b < gradient.width;) {
+      const std::int64_t width = gradient_tile(gradient.width - b, most_width);
+      ChannelGradient<T> tile = gradient;
+      tile.row_offsets += a;
+      tile.offsets += b;
+      T* to = gradient.sums + (a * gradient.width + b) * Vec<T>::kLanes;
+      const auto run = [&]<int kHeight, int kWidth>() {
+        depthwise_channel_gradient_tile<T, kHeight, kWidth>(tile, to);
+      };
+      if (gradient.height == 1) {
+        with_gradient_tile<1, 2 * kMostGradientTaps>(1, width, run);
+      } else {
+        with_gradient_tile<kMostGradientTaps, kMostGradientTaps>(height, width, run);
+      }
+      b += width;
+    }
+    a += height;
+  }
+}
+
+template <class T>
+void pack_channels(T* to, const T* from, std::int64_t from_step, std::int64_t pixels,
+                   std::int64_t channels) {
+  using V = Vec<T>;
+  if (channels == V::kLanes) {
+    for (std::int64_t p = 0; p < pixels; ++p) V::load(from + p * from_step).store(to + p * V::kLanes);
+    return;
+  }
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    V::load_partial(from + p * from_step, channels).store(to + p * V::kLanes);
+  }
+}
+
+/// A square of vectors: log2(lanes) perfect shuffles of its rows, each of which takes rows i and
+/// i + lanes / 2 to rows 2 i and 2 i + 1.
+template <class T>
+[[gnu::always_inline]] inline void transpose_square(Vec<T> (&rows)[Vec<T>::kLanes]) {
+  constexpr int kLanes = Vec<T>::kLanes;
+#pragma GCC unroll 4
+  for (int stage = 1; stage < kLanes; stage *= 2) {
+    Vec<T> next[kLanes];
+#pragma GCC unroll 8
+    for (int i = 0; i < kLanes / 2; ++i) {
+      next[2 * i] = rows[i];
+      next[2 * i + 1] = rows[i + kLanes / 2];
+      interleave(next[2 * i], next[2 * i + 1], std::make_integer_sequence<int, kLanes>());
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kLanes; ++i) rows[i] = next[i];
+  }
+}
+
+template <class T>
+void transpose(T* to, std::int64_t to_pitch, const T* from, std::int64_t from_pitch,
+               BlockShape shape) {
+  using V = Vec<T>;
+  constexpr std::int64_t kLanes = V::kLanes;
+  for (std::int64_t r = 0; r < shape.rows; r += kLanes) {
+    const std::int64_t height = shape.rows - r < kLanes ? shape.rows - r : kLanes;
+    for (std::int64_t i = 0; i < shape.count; i += kLanes) {
+      const std::int64_t width = shape.count - i < kLanes ? shape.count - i : kLanes;
+      const T* source = from + r * from_pitch + i;
+      T* target = to + i * to_pitch + r;
+      V square[kLanes];
+      if (height == kLanes && width == kLanes) {
+#pragma GCC unroll 16
+        for (int j = 0; j < kLanes; ++j) square[j] = V::load(source + j * from_pitch);
+        transpose_square<T>(square);
+#pragma GCC unroll 16
+        for (int j = 0; j < kLanes; ++j) square[j].store(target + j * to_pitch);
+        continue;
+      }
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j) {
+        square[j] = j < height ? V::load_partial(source + j * from_pitch, width) : V::zero();
+      }
+      transpose_square<T>(square);
+#pragma GCC unroll 16
+      for (int j = 0; j < kLanes; ++j) {
+        if (j < width) square[j].store_partial(target + j * to_pitch, height);
+      }
+    }
+  }
+}

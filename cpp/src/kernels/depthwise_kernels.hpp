@@ -1,0 +1,181 @@
+#pragma once
+
+#include <cstdint>
+
+/// Microkernels of depthwise convolution, where every channel is convolved with a kernel of its own
+/// and nothing is added up over channels. Of each kind there is one; it chooses its register tiles
+/// from the sizes that it is given.
+namespace fastconv {
+
+/// A block of `rows` rows of `count` elements. Pitches lead from row to row and strides from
+/// element to element, in elements of their array.
+struct BlockShape {
+  std::int64_t rows;
+  std::int64_t count;
+};
+
+/// Taps that read one set of source rows: tap (a, b) of output row y reads
+/// rows[first_row + (y + a) * row_step][offsets[b] + pixel] and is multiplied by weights[a * width
+/// + b].
+template <class T>
+struct RowTaps {
+  const T* const* rows;
+  const T* weights;
+  const std::int64_t* offsets;
+  std::int64_t row_step;
+  std::int64_t height;
+  std::int64_t width;
+};
+
+/// out[y * pitch + pixel] = initial + the sum over all sets of taps, for `rows` rows of `count`
+/// pixels, vectors along the pixels. Output row y of the block is row y * row_step of the sets, so
+/// all of them have the same step. Reads whole vectors and writes no more than `count` pixels.
+template <class T>
+struct RowBlock {
+  const RowTaps<T>* taps;
+  std::int64_t set_count;
+  std::int64_t first_row;  ///< in every set
+  std::int64_t rows;
+  std::int64_t count;
+  T* out;
+  std::int64_t pitch;
+  T initial;
+};
+
+template <class T>
+using DepthwiseRowsFunction = void (*)(const RowBlock<T>& block);
+
+/// Up to four neighbouring taps of a row: tap t of output pixel p reads source pixel p + t, counted
+/// from `offset` elements behind the row's pointer, and is multiplied by the weights of tap
+/// `tap + t * tap_step`.
+struct TapBlock {
+  std::int64_t offset;
+  std::int64_t tap;
+  std::int64_t tap_step;  ///< from one of the taps to the next
+  std::int64_t count;
+};
+
+/// Taps of one row of the kernel.
+template <class T>
+struct ChannelRow {
+  const T* source;   ///< where offset 0 of the blocks lies
+  const T* weights;  ///< of tap 0 and the first vector of channels
+};
+
+/// out[p * out_step + c] = bias[c] + the sum over rows and taps, for `pixels` pixels of `channels`
+/// channels that lie side by side, vectors along the channels. Reads and writes no more than those.
+/// Source pixels at an offset below 0, or of `source_limit` or more, are left out of the sum.
+template <class T>
+struct ChannelBlock {
+  const ChannelRow<T>* rows;
+  std::int64_t row_count;
+  const TapBlock* blocks;
+  std::int64_t block_count;
+  std::int64_t source_step;  ///< from the source of an output pixel to that of the next
+  std::int64_t source_limit;
+  std::int64_t weight_pitch;  ///< from one vector of channels to the next; taps follow each other
+  std::int64_t pixels;
+  std::int64_t channels;
+  const T* bias;  ///< or null
+  T* out;
+  std::int64_t out_step;
+};
+
+template <class T>
+using DepthwiseChannelsFunction = void (*)(const ChannelBlock<T>& block);
+
+/// Gradient of the weight, vectors along the pixels.
+/// sums[a * sums_pitch + b] += sum_{y, pixel} gradient[y][pixel] * rows[(y + a)][offsets[b] +
+/// pixel] for `rows` rows of `count` pixels and `height` x `width` taps. Reads nothing beyond the
+/// last pixel, so that nothing outside a window is multiplied.
+template <class T>
+struct RowGradient {
+  const T* const* source;    ///< rows, `row_step` apart for neighbouring taps
+  const T* const* gradient;  ///< rows, `row_step` apart
+  const std::int64_t* offsets;
+  std::int64_t row_step;
+  std::int64_t rows;
+  std::int64_t count;
+  std::int64_t height;
+  std::int64_t width;
+  T* sums;
+  std::int64_t sums_pitch;
+};
+
+template <class T>
+using DepthwiseRowGradientFunction = void (*)(const RowGradient<T>& gradient);
+
+/// Gradient of the weight of one vector of channels: sums[(a * width + b) * lanes + lane] +=
+/// sum_{y, p} gradient[y * gradient_pitch + p * gradient_step + lane] *
+/// source[(y * row_step + a) * source_pitch + offsets[b] + p * source_step + lane],
+/// of the first `channels` lanes; the source has whole vectors.
+template <class T>
+struct ChannelGradient {
+  const T* source;
+  std::int64_t source_pitch;
+  std::int64_t source_step;
+  const std::int64_t* row_offsets;  ///< of tap a from the row of the output
+  const std::int64_t* offsets;
+  const T* gradient;
+  std::int64_t gradient_pitch;
+  std::int64_t gradient_step;
+  std::int64_t rows;
+  std::int64_t pixels;
+  std::int64_t channels;
+  std::int64_t height;
+  std::int64_t width;
+  T* sums;
+};
+
+template <class T>
+using DepthwiseChannelGradientFunction = void (*)(const ChannelGradient<T>& gradient);
+
+/// to[p * lanes + c] = from[p * from_step + c] for `pixels` pixels of `channels` channels, at most
+/// one vector; the lanes beyond are zero.
+template <class T>
+using PackChannelsFunction = void (*)(T* to, const T* from, std::int64_t from_step,
+                                      std::int64_t pixels, std::int64_t channels);
+
+/// to[i * to_pitch + r] = from[r * from_pitch + i]
+template <class T>
+using TransposeFunction = void (*)(T* to, std::int64_t to_pitch, const T* from,
+                                   std::int64_t from_pitch, BlockShape shape);
+
+/// Rows of `before` zeros, `count` elements and `after` zeros:
+/// to[r * to_pitch + before + i] = from[r * from_pitch + i * from_step], with steps of 1 or 2.
+/// Up to a vector behind each row is overwritten as well.
+template <class T>
+struct PaddedRows {
+  T* to;
+  std::int64_t to_pitch;
+  const T* from;
+  std::int64_t from_pitch;
+  std::int64_t from_step;
+  std::int64_t rows;
+  std::int64_t before;
+  std::int64_t count;
+  std::int64_t after;
+};
+
+template <class T>
+using PadRowsFunction = void (*)(const PaddedRows<T>& block);
+
+/// to[r * to_pitch + 2 * i] = even[r * pitch + i] and to[r * to_pitch + 2 * i + 1] =
+/// odd[r * pitch + i], for rows of `count` results. Reads whole vectors.
+template <class T>
+using InterleaveRowsFunction = void (*)(T* to, std::int64_t to_pitch, const T* even, const T* odd,
+                                        std::int64_t pitch, BlockShape shape);
+
+template <class T>
+struct DepthwiseKernels {
+  DepthwiseRowsFunction<T> rows;
+  DepthwiseChannelsFunction<T> channels;
+  DepthwiseRowGradientFunction<T> row_gradient;
+  DepthwiseChannelGradientFunction<T> channel_gradient;
+  PackChannelsFunction<T> pack_channels;
+  TransposeFunction<T> transpose;
+  PadRowsFunction<T> pad_rows;
+  InterleaveRowsFunction<T> interleave_rows;
+};
+
+}  // namespace fastconv

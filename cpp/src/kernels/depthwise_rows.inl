@@ -1,0 +1,355 @@
+/// Depthwise convolution with vectors along the pixels.
+///
+/// Tile: kRows output rows x kVectors vectors of pixels. A vector of a source row is loaded once
+/// for each tap of a kernel row and multiplied into every output row that it meets; weights are
+/// broadcast. No more rows than the kernel has, so that the first kRows - 1 source rows meet the
+/// output rows from the first on, the last ones those up to the last, and all between meet every
+/// one: kRows * kVectors multiply-adds for kRows + kVectors loads.
+/// Registers: kRows * kVectors + kVectors + 1.
+
+inline constexpr int kMostDepthwiseRows = 4;
+
+template <int kRows>
+constexpr int depthwise_row_vectors() {
+  constexpr int kWanted = kRows == 1 ? 8 : kRows == 2 ? 6 : 4;
+  constexpr int kFitting = (kRegisters - 1) / (kRows + 1);
+  return kFitting < kWanted ? kFitting : kWanted;
+}
+
+/// One source row into output rows kFirst to kLast; `weights` are those of the tap row in which the
+/// source row meets output row 0.
+template <int kFirst, int kLast, class T, int kRows, int kVectors>
+[[gnu::always_inline]] inline void add_source_row(Vec<T> (&sums)[kRows][kVectors], const T* source,
+                                                  const T* weights, const RowTaps<T>& taps) {
+  using V = Vec<T>;
+  const std::int64_t width = taps.width;
+  const std::int64_t* offsets = taps.offsets;
+  for (std::int64_t b = 0; b < width; ++b) {
+    const T* pixels = source + offsets[b];
+    V loaded[kVectors];
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) loaded[v] = V::load(pixels + v * V::kLanes);
+    const T* weight_of_row = weights + b;
+#pragma GCC unroll 8
+    for (int r = kFirst; r <= kLast; ++r) {
+      const V weight = V::broadcast(weight_of_row[-r * width]);
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(weight, loaded[v], sums[r][v]);
+    }
+  }
+}
+
+template <class T, int kRows, int kVectors>
+[[gnu::noinline]] void depthwise_row_tile(const RowBlock<T>& block, std::int64_t y,
+                                          std::int64_t first) {
+  using V = Vec<T>;
+  V sums[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[r][v] = V::broadcast(block.initial);
+  }
+  for (std::int64_t set = 0; set < block.set_count; ++set) {
+    const RowTaps<T>& taps = block.taps[set];
+    const T* const* rows = taps.rows + block.first_row + y * taps.row_step;
+    const std::int64_t step = taps.row_step;
+    const T* weights = taps.weights;
+    const auto next = [&] {
+      const T* row = *rows + first;
+      rows += step;
+      return row;
+    };
+    if constexpr (kRows > 1) add_source_row<0, 0>(sums, next(), weights, taps);
+    if constexpr (kRows > 2) add_source_row<0, 1>(sums, next(), weights += taps.width, taps);
+    if constexpr (kRows > 3) add_source_row<0, 2>(sums, next(), weights += taps.width, taps);
+    if constexpr (kRows > 1) weights += taps.width;
+    for (std::int64_t a = kRows - 1; a < taps.height; ++a, weights += taps.width) {
+      add_source_row<0, kRows - 1>(sums, next(), weights, taps);
+    }
+    if constexpr (kRows > 1) add_source_row<1, kRows - 1>(sums, next(), weights, taps);
+    if constexpr (kRows > 2) {
+      add_source_row<2, kRows - 1>(sums, next(), weights += taps.width, taps);
+    }
+    if constexpr (kRows > 3) {
+      add_source_row<3, kRows - 1>(sums, next(), weights += taps.width, taps);
+    }
+  }
+  T* out = block.out + y * block.pitch + first;
+  const std::int64_t left = block.count - first;
+  const bool whole = left >= kVectors * V::kLanes;
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    T* row = out + r * block.pitch;
+#pragma GCC unroll 8
+    for (int v = 0; v + 1 < kVectors; ++v) sums[r][v].store(row + v * V::kLanes);
+    T* last = row + (kVectors - 1) * V::kLanes;
+    if (whole) {
+      sums[r][kVectors - 1].store(last);
+    } else {
+      sums[r][kVectors - 1].store_partial(last, left - (kVectors - 1) * V::kLanes);
+    }
+  }
+}
+
+/// kRows output rows from end to end: the widest tile as often as it fits, then one that does.
+template <class T, int kRows>
+void depthwise_row_strip(const RowBlock<T>& block, std::int64_t y) {
+  constexpr int kMost = depthwise_row_vectors<kRows>();
+  constexpr std::int64_t kLanes = Vec<T>::kLanes;
+  std::int64_t first = 0;
+  for (; block.count - first > (kMost - 1) * kLanes; first += kMost * kLanes) {
+    depthwise_row_tile<T, kRows, kMost>(block, y, first);
+  }
+  const std::int64_t vectors = (block.count - first + kLanes - 1) / kLanes;
+  const auto run = [&]<int kVectors>() {
+    if constexpr (kVectors < kMost) {
+      if (vectors == kVectors) depthwise_row_tile<T, kRows, kVectors>(block, y, first);
+    }
+  };
+  run.template operator()<1>();
+  run.template operator()<2>();
+  run.template operator()<3>();
+  run.template operator()<4>();
+  run.template operator()<5>();
+  run.template operator()<6>();
+  run.template operator()<7>();
+}
+
+template <class T>
+void depthwise_rows(const RowBlock<T>& block) {
+  std::int64_t most = kMostDepthwiseRows;
+  for (std::int64_t set = 0; set < block.set_count; ++set) {
+    if (block.taps[set].height < most) most = block.taps[set].height;
+  }
+  for (std::int64_t y = 0; y < block.rows;) {
+    const std::int64_t left = block.rows - y;
+    const std::int64_t rows = left < most ? left : most;
+    if (rows == 1) depthwise_row_strip<T, 1>(block, y);
+    if (rows == 2) depthwise_row_strip<T, 2>(block, y);
+    if (rows == 3) depthwise_row_strip<T, 3>(block, y);
+    if (rows == 4) depthwise_row_strip<T, 4>(block, y);
+    y += rows;
+  }
+}
+
+/// Gradient of the weight with vectors along the pixels. Tile: kHeight x kWidth taps, whose sums
+/// stay in registers over all rows and pixels. kRows rows of the gradient meet kRows + kHeight - 1
+/// source rows; a vector of the source is loaded once for kHeight taps, one below the other.
+/// Registers: kHeight * kWidth + kRows + 1.
+template <class T, int kRows, int kHeight, int kWidth, class Load>
+[[gnu::always_inline]] inline void add_gradient_rows(Vec<T> (&sums)[kHeight][kWidth],
+                                                     const RowGradient<T>& g, std::int64_t y,
+                                                     std::int64_t pixel, const Load& load) {
+  using V = Vec<T>;
+  V gradient[kRows];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) gradient[r] = load(g.gradient[(y + r) * g.row_step] + pixel);
+#pragma GCC unroll 8
+  for (int i = 0; i < kRows + kHeight - 1; ++i) {
+    const T* source = g.source[(y + i) * g.row_step] + pixel;
+#pragma GCC unroll 8
+    for (int b = 0; b < kWidth; ++b) {
+      const V loaded = load(source + g.offsets[b]);
+#pragma GCC unroll 8
+      for (int a = 0; a < kHeight; ++a) {
+        if (i - a >= 0 && i - a < kRows) {
+          sums[a][b] = V::fma(loaded, gradient[i - a], sums[a][b]);
+        }
+      }
+    }
+  }
+}
+
+template <class T, int kHeight, int kWidth>
+[[gnu::noinline]] void depthwise_row_gradient_tile(const RowGradient<T>& g, T* to) {
+  using V = Vec<T>;
+  V sums[kHeight][kWidth];
+#pragma GCC unroll 8
+  for (int a = 0; a < kHeight; ++a) {
+#pragma GCC unroll 8
+    for (int b = 0; b < kWidth; ++b) sums[a][b] = V::zero();
+  }
+  const std::int64_t whole = g.count - g.count % V::kLanes;
+  const std::int64_t rest = g.count - whole;
+  const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
+  const auto load_rest = [rest](const T* from) [[gnu::always_inline]] {
+    return V::load_partial(from, rest);
+  };
+  const auto add_rows = [&]<int kRows>(std::int64_t y) [[gnu::always_inline]] {
+    for (std::int64_t pixel = 0; pixel < whole; pixel += V::kLanes) {
+      add_gradient_rows<T, kRows>(sums, g, y, pixel, load);
+    }
+    if (rest > 0) add_gradient_rows<T, kRows>(sums, g, y, whole, load_rest);
+  };
+  std::int64_t y = 0;
+  for (; y + 4 <= g.rows; y += 4) add_rows.template operator()<4>(y);
+  for (; y < g.rows; ++y) add_rows.template operator()<1>(y);
+#pragma GCC unroll 8
+  for (int a = 0; a < kHeight; ++a) {
+#pragma GCC unroll 8
+    for (int b = 0; b < kWidth; ++b) to[a * g.sums_pitch + b] += sums[a][b].reduce_add();
+  }
+}
+
+/// Sides of the largest tile of taps. One row of taps alone may be twice as wide.
+inline constexpr int kMostGradientTaps = kRegisters >= 32 ? 4 : 3;
+
+/// Cuts taps into as few tiles as possible, of about the same size.
+inline std::int64_t gradient_tile(std::int64_t left, std::int64_t most) {
+  return (left + (left + most - 1) / most - 1) / ((left + most - 1) / most);
+}
+
+/// Calls `run<height, width>` with the sizes as constants.
+template <int kMostHeight, int kMostWidth, class Run>
+inline void with_gradient_tile(std::int64_t height, std::int64_t width, const Run& run) {
+  const auto with_width = [&]<int kHeight>() {
+    if constexpr (kMostWidth >= 1) {
+      if (width == 1) run.template operator()<kHeight, 1>();
+    }
+    if constexpr (kMostWidth >= 2) {
+      if (width == 2) run.template operator()<kHeight, 2>();
+    }
+    if constexpr (kMostWidth >= 3) {
+      if (width == 3) run.template operator()<kHeight, 3>();
+    }
+    if constexpr (kMostWidth >= 4) {
+      if (width == 4) run.template operator()<kHeight, 4>();
+    }
+    if constexpr (kMostWidth >= 5) {
+      if (width == 5) run.template operator()<kHeight, 5>();
+    }
+    if constexpr (kMostWidth >= 6) {
+      if (width == 6) run.template operator()<kHeight, 6>();
+    }
+    if constexpr (kMostWidth >= 7) {
+      if (width == 7) run.template operator()<kHeight, 7>();
+    }
+    if constexpr (kMostWidth >= 8) {
+      if (width == 8) run.template operator()<kHeight, 8>();
+    }
+  };
+  if constexpr (kMostHeight >= 1) {
+    if (height == 1) with_width.template operator()<1>();
+  }
+  if constexpr (kMostHeight >= 2) {
+    if (height == 2) with_width.template operator()<2>();
+  }
+  if constexpr (kMostHeight >= 3) {
+    if (height == 3) with_width.template operator()<3>();
+  }
+  if constexpr (kMostHeight >= 4) {
+    if (height == 4) with_width.template operator()<4>();
+  }
+}
+
+template <class T>
+void depthwise_row_gradient(const RowGradient<T>& gradient) {
+  const std::int64_t most_width = gradient.height == 1 ? 2 * kMostGradientTaps : kMostGradientTaps;
+  for (std::int64_t a = 0; a < gradient.height;) {
+    const std::int64_t height = gradient_tile(gradient.height - a, kMostGradientTaps);
+    for (std::int64_t b = 0; b < gradient.width;) {
+      const std::int64_t width = gradient_tile(gradient.width - b, most_width);
+      RowGradient<T> tile = gradient;
+      tile.source += a * gradient.row_step;
+      tile.offsets += b;
+      T* to = gradient.sums + a * gradient.sums_pitch + b;
+      const auto run = [&]<int kHeight, int kWidth>() {
+        depthwise_row_gradient_tile<T, kHeight, kWidth>(tile, to);
+      };
+      if (gradient.height == 1) {
+        with_gradient_tile<1, 2 * kMostGradientTaps>(1, width, run);
+      } else {
+        with_gradient_tile<kMostGradientTaps, kMostGradientTaps>(height, width, run);
+      }
+      b += width;
+    }
+    a += height;
+  }
+}
+
+/// The pair of vectors that holds a[0], b[0], a[1], b[1], ...
+template <class T, int... kIndices>
+[[gnu::always_inline]] inline void interleave(Vec<T>& a, Vec<T>& b,
+                                              std::integer_sequence<int, kIndices...>) {
+  constexpr int kLanes = Vec<T>::kLanes;
+  const auto low = __builtin_shufflevector(
+      a.value, b.value, (kIndices % 2 == 0 ? kIndices / 2 : kLanes + kIndices / 2)...);
+  const auto high = __builtin_shufflevector(
+      a.value, b.value,
+      (kIndices % 2 == 0 ? kLanes / 2 + kIndices / 2 : kLanes + kLanes / 2 + kIndices / 2)...);
+  a.value = low;
+  b.value = high;
+}
+
+template <class T, int... kIndices>
+[[gnu::always_inline]] inline Vec<T> even_lanes(Vec<T> a, Vec<T> b,
+                                                std::integer_sequence<int, kIndices...>) {
+  return {__builtin_shufflevector(a.value, b.value, (2 * kIndices)...)};
+}
+
+template <class T>
+[[gnu::always_inline]] inline void fill_zeros(T* to, std::int64_t count) {
+  using V = Vec<T>;
+  for (std::int64_t i = 0; i < count; i += V::kLanes) V::zero().store(to + i);
+}
+
+/// Rows in order, because each may write into what follows it.
+template <class T>
+void pad_rows(const PaddedRows<T>& block) {
+  using V = Vec<T>;
+  constexpr std::int64_t kLanes = V::kLanes;
+  constexpr auto kSequence = std::make_integer_sequence<int, V::kLanes>();
+  const std::int64_t count = block.count;
+  const std::int64_t whole = count - count % kLanes;
+  for (std::int64_t r = 0; r < block.rows; ++r) {
+    T* to = block.to + r * block.to_pitch;
+    const T* from = block.from + r * block.from_pitch;
+    fill_zeros(to, block.before);
+    to += block.before;
+    if (block.from_step == 1) {
+      for (std::int64_t i = 0; i < whole; i += kLanes) V::load(from + i).store(to + i);
+      if (whole < count) V::load_partial(from + whole, count - whole).store(to + whole);
+    } else {
+      for (std::int64_t i = 0; i < count; i += kLanes) {
+        const std::int64_t left = 2 * (count - i) - 1;  // the last element has no neighbour
+        const T* pairs = from + 2 * i;
+        V low;
+        V high;
+        if (left >= 2 * kLanes) {
+          low = V::load(pairs);
+          high = V::load(pairs + kLanes);
+        } else {
+          low = left < kLanes ? V::load_partial(pairs, left) : V::load(pairs);
+          high = left > kLanes ? V::load_partial(pairs + kLanes, left - kLanes) : V::zero();
+        }
+        even_lanes(low, high, kSequence).store(to + i);
+      }
+    }
+    fill_zeros(to + count, block.after);
+  }
+}
+
+template <class T>
+void interleave_rows(T* to, std::int64_t to_pitch, const T* even, const T* odd, std::int64_t pitch,
+                     BlockShape shape) {
+  using V = Vec<T>;
+  constexpr std::int64_t kLanes = V::kLanes;
+  for (std::int64_t r = 0; r < shape.rows; ++r, to += to_pitch, even += pitch, odd += pitch) {
+    for (std::int64_t i = 0; i < shape.count; i += 2 * kLanes) {
+      V low = V::load(even + i / 2);
+      V high = V::load(odd + i / 2);
+      interleave<T>(low, high, std::make_integer_sequence<int, V::kLanes>());
+      const std::int64_t left = shape.count - i;
+      if (left >= kLanes) {
+        low.store(to + i);
+      } else {
+        low.store_partial(to + i, left);
+      }
+      if (left >= 2 * kLanes) {
+        high.store(to + i + kLanes);
+      } else if (left > kLanes) {
+        high.store_partial(to + i + kLanes, left - kLanes);
+      }
+    }
+  }
+}

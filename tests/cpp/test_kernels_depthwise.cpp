@@ -1,0 +1,257 @@
+/// The kernels of depthwise convolution against plain loops, with buffers that end at a guard page.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "forced_isa.hpp"
+#include "guarded_buffer.hpp"
+#include "kernels/kernel_table.hpp"
+#include "typed_numbers.hpp"
+
+namespace fastconv::testing {
+namespace {
+
+using FloatingTypes = ::testing::Types<float, double>;
+
+template <class T>
+class DepthwiseKernelsTest : public ::testing::Test {
+ protected:
+  const TypedKernels<T>& kernels_ = active_kernels().typed<T>();
+  std::mt19937_64 random_{20240607};
+};
+TYPED_TEST_SUITE(DepthwiseKernelsTest, FloatingTypes);
+
+TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  for (const std::int64_t height : {1, 2, 3, 4, 5, 9}) {
+    for (const std::int64_t rows : {1, 2, 3, 4, 5, 11}) {
+      for (const std::int64_t count :
+           {std::int64_t{1}, lanes - 1, lanes, lanes + 1, 4 * lanes, 8 * lanes + 3}) {
+        if (count == 0) continue;
+        for (const std::int64_t step : {1, 2}) {
+          constexpr std::int64_t kWidth = 3;
+          const std::int64_t offsets[kWidth] = {0, 1, 5};
+          const std::int64_t whole = (count + lanes - 1) / lanes * lanes;
+          const std::int64_t source_rows = 1 + (rows + height - 2) * step + 1;
+          GuardedArray<T> source(source_rows * (whole + 5));
+          GuardedArray<T> weights(height * kWidth);
+          fill_random(source, this->random_);
+          fill_random(weights, this->random_);
+          std::vector<const T*> pointers;
+          for (std::int64_t r = 0; r < source_rows; ++r) {
+            pointers.push_back(source.data() + r * (whole + 5));
+          }
+          GuardedArray<T> out((rows - 1) * (count + 2) + count);
+          fill_random(out, this->random_);
+          std::vector<T> expected(out.begin(), out.end());
+          for (std::int64_t y = 0; y < rows; ++y) {
+            for (std::int64_t x = 0; x < count; ++x) {
+              T sum = T(2);
+              for (int repeat = 0; repeat < 2; ++repeat) {
+                for (std::int64_t a = 0; a < height; ++a) {
+                  for (std::int64_t b = 0; b < kWidth; ++b) {
+                    const T* row = pointers[static_cast<std::size_t>(1 + (y + a) * step)];
+                    sum = multiply_add(weights[a * kWidth + b], row[offsets[b] + x], sum);
+                  }
+                }
+              }
+              expected[static_cast<std::size_t>(y * (count + 2) + x)] = sum;
+            }
+          }
+          const RowTaps<T> taps{pointers.data(), weights.data(), offsets, step, height, kWidth};
+          const RowTaps<T> sets[] = {taps, taps};
+          this->kernels_.depthwise.rows({sets, 2, 1, rows, count, out.data(), count + 2, T(2)});
+          ASSERT_TRUE(std::ranges::equal(out, expected))
+              << height << " tap rows, " << rows << " rows of " << count << ", step " << step;
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(DepthwiseKernelsTest, ChannelsAreThePlainSumOfWhatLiesInside) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  for (const std::int64_t channels : {std::int64_t{1}, lanes, 2 * lanes + 1}) {
+    for (const std::int64_t pixels : {1, 2, 3, 5, 7, 8, 14, 19}) {
+      for (const std::int64_t taps : {1, 2, 3, 4}) {
+        const std::int64_t source_pixels = pixels;  // some taps lie outside on either side
+        GuardedArray<T> source(source_pixels * channels);
+        const std::int64_t vectors = (channels + lanes - 1) / lanes;
+        GuardedArray<T> weights(vectors * taps * lanes);
+        GuardedArray<T> bias(channels);
+        GuardedArray<T> out(pixels * channels);
+        fill_random(source, this->random_);
+        fill_random(weights, this->random_);
+        fill_random(bias, this->random_);
+        const TapBlock block{-channels, 0, 1, taps};
+        const ChannelRow<T> row{source.data(), weights.data()};
+        this->kernels_.depthwise.channels({&row, 1, &block, 1, channels, source_pixels * channels,
+                                           taps * lanes, pixels, channels, bias.data(), out.data(),
+                                           channels});
+        for (std::int64_t p = 0; p < pixels; ++p) {
+          for (std::int64_t c = 0; c < channels; ++c) {
+            T sum = bias[c];
+            for (std::int64_t t = 0; t < taps; ++t) {
+              const std::int64_t at = p + t - 1;
+              if (at < 0 || at >= source_pixels) continue;
+              sum = multiply_add(source[at * channels + c],
+                                 weights[(c / lanes * taps + t) * lanes + c % lanes], sum);
+            }
+            ASSERT_EQ(out[p * channels + c], sum)
+                << channels << " channels, " << pixels << " pixels, " << taps << " taps";
+          }
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(DepthwiseKernelsTest, GradientsAddThePlainSum) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  for (const std::int64_t height : {1, 2, 3, 5, 7}) {
+    for (const std::int64_t width : {1, 2, 3, 5, 9}) {
+      for (const std::int64_t count : {std::int64_t{1}, lanes, 2 * lanes + 1}) {
+        constexpr std::int64_t kRows = 6;
+        const std::int64_t pitch = count + width - 1;
+        GuardedArray<T> source((kRows + height - 1) * pitch);
+        GuardedArray<T> gradient(kRows * count);
+        GuardedArray<T> sums(height * width);
+        fill_random(source, this->random_);
+        fill_random(gradient, this->random_);
+        fill_random(sums, this->random_);
+        std::vector<T> expected(sums.begin(), sums.end());
+        std::vector<const T*> source_rows;
+        std::vector<const T*> gradient_rows;
+        std::vector<std::int64_t> offsets;
+        for (std::int64_t r = 0; r < kRows + height - 1; ++r) {
+          source_rows.push_back(source.data() + r * pitch);
+        }
+        for (std::int64_t r = 0; r < kRows; ++r)
+          gradient_rows.push_back(gradient.data() + r * count);
+        for (std::int64_t b = 0; b < width; ++b) offsets.push_back(b);
+        for (std::int64_t a = 0; a < height; ++a) {
+          for (std::int64_t b = 0; b < width; ++b) {
+            T& sum = expected[static_cast<std::size_t>(a * width + b)];
+            for (std::int64_t y = 0; y < kRows; ++y) {
+              for (std::int64_t p = 0; p < count; ++p) {
+                sum = multiply_add(source[(y + a) * pitch + b + p], gradient[y * count + p], sum);
+              }
+            }
+          }
+        }
+        this->kernels_.depthwise.row_gradient({source_rows.data(), gradient_rows.data(),
+                                               offsets.data(), 1, kRows, count, height, width,
+                                               sums.data(), width});
+        ASSERT_TRUE(std::ranges::equal(sums, expected))
+            << height << "x" << width << " taps, rows of " << count;
+      }
+    }
+  }
+}
+
+TYPED_TEST(DepthwiseKernelsTest, GradientsOfChannelsAddThePlainSum) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  constexpr std::int64_t kRows = 3;
+  constexpr std::int64_t kPixels = 5;
+  for (const std::int64_t channels : {std::int64_t{1}, lanes}) {
+    for (const std::int64_t height : {1, 3, 5}) {
+      for (const std::int64_t width : {1, 4, 9}) {
+        const std::int64_t pitch = (kPixels + width - 1) * lanes;
+        GuardedArray<T> source((kRows + height - 1) * pitch);
+        GuardedArray<T> gradient(kRows * kPixels * channels);
+        GuardedArray<T> sums(height * width * lanes);
+        fill_random(source, this->random_);
+        fill_random(gradient, this->random_);
+        fill_random(sums, this->random_);
+        std::vector<T> expected(sums.begin(), sums.end());
+        std::vector<std::int64_t> rows;
+        std::vector<std::int64_t> columns;
+        for (std::int64_t a = 0; a < height; ++a) rows.push_back(a * pitch);
+        for (std::int64_t b = 0; b < width; ++b) columns.push_back(b * lanes);
+        for (std::int64_t a = 0; a < height; ++a) {
+          for (std::int64_t b = 0; b < width; ++b) {
+            for (std::int64_t c = 0; c < channels; ++c) {
+              T& sum = expected[static_cast<std::size_t>((a * width + b) * lanes + c)];
+              for (std::int64_t y = 0; y < kRows; ++y) {
+                for (std::int64_t p = 0; p < kPixels; ++p) {
+                  sum = multiply_add(source[(y + a) * pitch + (b + p) * lanes + c],
+                                     gradient[(y * kPixels + p) * channels + c], sum);
+                }
+              }
+            }
+          }
+        }
+        this->kernels_.depthwise.channel_gradient(
+            {source.data(), pitch, lanes, rows.data(), columns.data(), gradient.data(),
+             kPixels * channels, channels, kRows, kPixels, channels, height, width, sums.data()});
+        for (std::int64_t i = 0; i < height * width * lanes; ++i) {
+          if (i % lanes < channels) {
+            ASSERT_EQ(sums[i], expected[static_cast<std::size_t>(i)]);
+          }
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(DepthwiseKernelsTest, CopiesMoveEveryElement) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  for (const std::int64_t rows : {std::int64_t{1}, lanes - 1, lanes, 2 * lanes + 1}) {
+    for (const std::int64_t count : {std::int64_t{1}, lanes, lanes + 1, 3 * lanes - 1}) {
+      if (rows == 0) continue;
+      GuardedArray<T> from(rows * count);
+      fill_random(from, this->random_);
+      GuardedArray<T> transposed(count * rows);
+      this->kernels_.depthwise.transpose(transposed.data(), rows, from.data(), count,
+                                         {rows, count});
+      for (std::int64_t r = 0; r < rows; ++r) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          ASSERT_EQ(transposed[i * rows + r], from[r * count + i]);
+        }
+      }
+      for (const std::int64_t step : {1, 2}) {
+        const std::int64_t taken = (count + step - 1) / step;
+        const std::int64_t pitch = 2 + taken + 3;
+        GuardedArray<T> padded(rows * pitch + lanes);
+        this->kernels_.depthwise.pad_rows(
+            {padded.data(), pitch, from.data(), count, step, rows, 2, taken, 3});
+        for (std::int64_t r = 0; r < rows; ++r) {
+          for (std::int64_t i = 0; i < pitch; ++i) {
+            const bool inside = i >= 2 && i < 2 + taken;
+            ASSERT_EQ(padded[r * pitch + i], inside ? from[r * count + (i - 2) * step] : T(0));
+          }
+        }
+      }
+      const std::int64_t half = (count + 2 * lanes) / lanes * lanes;
+      GuardedArray<T> even(rows * half);
+      GuardedArray<T> odd(rows * half);
+      fill_random(even, this->random_);
+      fill_random(odd, this->random_);
+      GuardedArray<T> joined(rows * count);
+      this->kernels_.depthwise.interleave_rows(joined.data(), count, even.data(), odd.data(), half,
+                                               {rows, count});
+      for (std::int64_t r = 0; r < rows; ++r) {
+        for (std::int64_t i = 0; i < count; ++i) {
+          ASSERT_EQ(joined[r * count + i], (i % 2 == 0 ? even : odd)[r * half + i / 2]);
+        }
+      }
+      if (rows > lanes) continue;
+      GuardedArray<T> pixels(count * lanes);
+      this->kernels_.depthwise.pack_channels(pixels.data(), transposed.data(), rows, count, rows);
+      for (std::int64_t i = 0; i < count; ++i) {
+        for (std::int64_t c = 0; c < lanes; ++c) {
+          ASSERT_EQ(pixels[i * lanes + c], c < rows ? transposed[i * rows + c] : T(0));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace fastconv::testing
