@@ -452,10 +452,12 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
             const auto target = operands.destination.positions_in_place(box, channel, accumulate);
             if (target && fits_runs(*target, size, source.flattening, pitch)) return *target;
           }
-          const bool gaps = source.flattening != Flattening::rows;
-          const std::int64_t row_pitch = gaps ? pitch[2] : size[2];
+          const std::int64_t row_pitch = source.flattening == Flattening::rows ? size[2] : pitch[2];
+          const std::int64_t slice_pitch = source.flattening == Flattening::tile
+                                               ? pitch[1] * pitch[2]
+                                               : (size[1] - 1) * row_pitch + size[2];
           return BoxSums<T>{waiting + image * schedule_.sums_pitch * block.rows, row_pitch,
-                            gaps ? pitch[1] * row_pitch : size[1] * row_pitch, block.rows};
+                            slice_pitch, block.rows};
         };
         std::int64_t first = sources.first;
         do {
