@@ -181,6 +181,10 @@ class PlanePacker {
                   h_.step * source_.stride(3), w_.step * source_.stride(4),
                   {end_row - first_row, w_.inside_end - w_.inside_first});
     }
+    if (!repeats_input(padding_.mode)) {
+      fill_around(first_row, end_row, fill, slice);
+      return;
+    }
     for (std::int64_t jh = 0; jh < h_.count; ++jh) {
       T* row = slice + jh * pitch;
       const bool loaded = jh >= first_row && jh < end_row;
@@ -195,6 +199,23 @@ class PlanePacker {
       pack_border(at, 0, w_.inside_first, fill, row);
       pack_border(at, right, w_.count, fill, row);
     }
+  }
+
+  /// Everything but the elements inside: what follows one row of them reaches to the next.
+  void fill_around(std::int64_t first_row, std::int64_t end_row, T fill, T* slice) const {
+    const std::int64_t pitch = tile_.pitch[2];
+    T* end = slice + h_.count * pitch;
+    if (end_row <= first_row || w_.inside_end <= w_.inside_first) {
+      std::fill(slice, end, fill);
+      return;
+    }
+    T* from = slice;
+    for (std::int64_t row = first_row; row < end_row; ++row) {
+      T* inside = slice + row * pitch;
+      std::fill(from, inside + w_.inside_first, fill);
+      from = inside + w_.inside_end;
+    }
+    std::fill(from, end, fill);
   }
 
   void load_inside(std::int64_t at, T* row) const {
