@@ -187,7 +187,14 @@ void store_elements(Storage* to, std::int64_t to_stride, const T* sums, std::int
   if (to_stride == 1) {
     for (std::int64_t i = 0; i < count; ++i) to[i] = ToStorage<Storage>::convert(sums[i]);
   } else {
-    for (std::int64_t i = 0; i < count; ++i)
+    std::int64_t first = 0;
+    if constexpr (kSameType<T, Storage>) {
+      constexpr std::int64_t kLanes = Vec<T>::kLanes;
+      for (; to_stride == 2 && first + kLanes <= count; first += kLanes) {
+        store_every_second(Vec<T>::load(sums + first), to + 2 * first);
+      }
+    }
+    for (std::int64_t i = first; i < count; ++i)
       to[i * to_stride] = ToStorage<Storage>::convert(sums[i]);
   }
 }

@@ -85,4 +85,18 @@ struct Vec<double> {
   }
 };
 
+inline void store_every_second(const Vec<float>& vector, float* to) {
+  constexpr __mmask16 kEven = 0x5555;
+  const __m512 upper = _mm512_shuffle_f32x4(vector.value, vector.value, 0xee);
+  _mm512_mask_storeu_ps(to, kEven, _mm512_maskz_expand_ps(kEven, vector.value));
+  _mm512_mask_storeu_ps(to + 16, kEven, _mm512_maskz_expand_ps(kEven, upper));
+}
+
+inline void store_every_second(const Vec<double>& vector, double* to) {
+  constexpr __mmask8 kEven = 0x55;
+  const __m512d upper = _mm512_shuffle_f64x2(vector.value, vector.value, 0xee);
+  _mm512_mask_storeu_pd(to, kEven, _mm512_maskz_expand_pd(kEven, vector.value));
+  _mm512_mask_storeu_pd(to + 8, kEven, _mm512_maskz_expand_pd(kEven, upper));
+}
+
 }  // namespace fastconv::avx512

@@ -55,4 +55,12 @@ struct ExtensionVec {
   }
 };
 
+/// to[2 * i] = lane i; nothing between is written.
+template <class V, class T>
+inline void store_every_second(const V& vector, T* to) {
+  T lanes[V::kLanes];
+  vector.store(lanes);
+  for (int i = 0; i < V::kLanes; ++i) to[2 * i] = lanes[i];
+}
+
 }  // namespace fastconv::FASTCONV_ISA_NAMESPACE

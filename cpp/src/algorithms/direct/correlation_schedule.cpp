@@ -358,6 +358,20 @@ void CorrelationSchedule<T>::share_out(Region& region) const {
   region.items = shared * region.channel_shares;
 }
 
+/// The vectors of a flat run along the pixels, and what they leave idle: fewer accumulators than
+/// eight wait for each other.
+template <class T>
+double CorrelationSchedule<T>::vectors_at_work(std::int64_t vectors) const {
+  constexpr std::int64_t kFewestAccumulators = 8;
+  double sum = 0.0;
+  for (std::int64_t left = destination_channels; left > 0;) {
+    const std::int64_t rows = most_rows(left);
+    sum += static_cast<double>(rows * std::max(vectors, kFewestAccumulators / rows));
+    left -= rows;
+  }
+  return sum / static_cast<double>(destination_channels);
+}
+
 /// Multiply-adds of vectors for one channel (along the pixels) or one vector of channels. Sums with
 /// garbage between them cannot be formed where they belong, which matters where the depth is small.
 template <class T>
@@ -370,7 +384,7 @@ double CorrelationSchedule<T>::flat_cost(const Tile& tile, Flattening flattening
   const double count = static_cast<double>(runs.count);
   const double depth = static_cast<double>(source_channels * region_taps(tile));
   if (lanes == LanesAlong::pixels) {
-    const double vectors = static_cast<double>(ceil_divide(runs.length, kernels_.lanes));
+    const double vectors = vectors_at_work(ceil_divide(runs.length, kernels_.lanes));
     const bool garbage = runs.count * runs.length != product(tile.size);
     const double moved = garbage && !channels_last_ && depth > 0.0 ? kMovedVector / depth : 0.0;
     const double starts = depth > 0.0 ? kStart / static_cast<double>(max_rows()) / depth : 0.0;

@@ -135,6 +135,7 @@ class CorrelationSchedule {
   bool fit_cache(Region& region) const;
   void share_out(Region& region) const;
   Flattening choose_flattening(const Tile& tile, LanesAlong lanes) const;
+  double vectors_at_work(std::int64_t vectors) const;
   double flat_cost(const Tile& tile, Flattening flattening, LanesAlong lanes) const;
 
   const TypedKernels<T>& kernels_;
