@@ -63,16 +63,22 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     std::atomic<bool> finite{true};
     T* blocks = packed_blocks(packed);
     const auto block_count = schedule_.block_count();
-    for (const TapSet& taps : schedule_.tap_sets) {
-      parallel_for(problem_.g * block_count, schedule_.threads, [&](std::int64_t index, int) {
-        const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(index % block_count)];
-        const std::int64_t group = index / block_count;
-        pack_block(packer, taps.runs, group, block, {0, schedule_.source_channels}, taps.depth,
-                   blocks + taps.weights +
-                       (group * schedule_.padded_rows + block.packed_first) * taps.depth,
-                   finite);
-      });
-    }
+    parallel_for(problem_.g * block_count, schedule_.threads, [&](std::int64_t index, int) {
+      const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(index % block_count)];
+      const std::int64_t group = index / block_count;
+      const std::int64_t rows_before = group * schedule_.padded_rows + block.packed_first;
+      const bool all_at_once =
+          packer.pack_elements(schedule_.tap_targets, group, block.first, block.channels,
+                               block.rows, rows_before, schedule_.source_channels, blocks);
+      for (const TapSet& taps : schedule_.tap_sets) {
+        T* to = blocks + taps.weights + rows_before * taps.depth;
+        if (!all_at_once) {
+          packer.pack_block(taps.runs, group, block.first, block.channels, block.rows,
+                            {0, schedule_.source_channels}, to);
+        }
+        check_finite(to, block.rows * taps.depth, finite);
+      }
+    });
     *static_cast<bool*>(packed) = finite;
   }
 
@@ -246,18 +252,16 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
              (group * schedule_.padded_rows + block.packed_first) * phase.depth() +
              sources.first * taps * block.rows;
     }
-    pack_block(weights.packer, phase.runs, group, block, sources, sources.count * taps,
-               memory.weights, weights.finite);
+    if (taps > 0) {
+      weights.packer.pack_block(phase.runs, group, block.first, block.channels, block.rows, sources,
+                                memory.weights);
+      check_finite(memory.weights, sources.count * taps * block.rows, weights.finite);
+    }
     return memory.weights;
   }
 
-  void pack_block(const WeightPacker<T>& packer, const Runs& runs, std::int64_t group,
-                  const Block<T>& block, const ChannelRange& sources, std::int64_t depth, T* to,
-                  std::atomic<bool>& finite) const {
-    if (depth == 0) return;
-    packer.pack_block(runs, group, block.first, block.channels, block.rows, sources, to);
-    const bool checks = for_non_finite_weights_ != nullptr;
-    if (checks && !kernels_.all_finite(to, block.rows * depth)) finite = false;
+  void check_finite(const T* weights, std::int64_t count, std::atomic<bool>& finite) const {
+    if (for_non_finite_weights_ != nullptr && !kernels_.all_finite(weights, count)) finite = false;
   }
 
   const T* read_bias(const Arguments& arguments, T* bias) const {

@@ -77,7 +77,8 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
       kernels_(active_kernels().typed<T>()),
       channels_last_(problem.channels_last),
       images_(problem.n),
-      groups_(problem.g) {
+      groups_(problem.g),
+      kernel_{problem.axes[0].kernel, problem.axes[1].kernel, problem.axes[2].kernel} {
   const bool forward = problem.pass == Pass::forward;
   source_channels = (forward ? problem.c : problem.k) / problem.g * parts;
   destination_channels = (forward ? problem.k : problem.c) / problem.g * parts;
@@ -87,11 +88,12 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
   choose_blocks();
   choose_groups_per_item();
   make_regions();
+  find_tap_targets();
   const Region& first = regions.front();
   const bool one_run = lanes_along == LanesAlong::channels ||
                        flat_runs(first.tile.size, first.tile.pitch, first.flattening).count == 1;
   // What turns out to be infinite must be computed again, which adding to the result forbids.
-  uses_weights_once = regions.size() == 1 && !problem.accumulate &&
+  uses_weights_once = regions.size() == 1 && tap_sets.size() == 1 && !problem.accumulate &&
                       ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 &&
                       one_run;
 }
@@ -105,9 +107,9 @@ void CorrelationSchedule<T>::choose_lanes() {
   if (parts != 1 || 2 * destination_channels < kernels_.lanes) return;
   double depth = static_cast<double>(source_channels);
   double elements = static_cast<double>(destination_channels);
-  for (const auto& phases : phases_) {
-    depth *= static_cast<double>(phases.front().runs.front().tap_count());
-    elements *= static_cast<double>(phases.front().count);
+  for (const AxisPhases* phases : main_phases()) {
+    depth *= static_cast<double>(phases->runs.front().tap_count());
+    elements *= static_cast<double>(phases->count);
   }
   if (depth == 0.0) return;
   const double transposing = elements / kTransposedElements / depth;
@@ -116,9 +118,21 @@ void CorrelationSchedule<T>::choose_lanes() {
   if (along_channels < along_pixels) lanes_along = LanesAlong::channels;
 }
 
+/// The phases that do the work: those that only write zeros come first, if there are any.
+template <class T>
+std::array<const AxisPhases*, 3> CorrelationSchedule<T>::main_phases() const {
+  std::array<const AxisPhases*, 3> result{};
+  for (std::size_t a = 0; a < 3; ++a) {
+    const auto found = std::ranges::find_if(
+        phases_[a], [](const AxisPhases& phases) { return phases.runs.front().tap_count() > 0; });
+    result[a] = found == phases_[a].end() ? &phases_[a].front() : &*found;
+  }
+  return result;
+}
+
 template <class T>
 double CorrelationSchedule<T>::steps_along_pixels() const {
-  const Tile tile({&phases_[0].front(), &phases_[1].front(), &phases_[2].front()});
+  const Tile tile(main_phases());
   const Flattening flattening = choose_flattening(tile, LanesAlong::pixels);
   return flat_cost(tile, flattening, LanesAlong::pixels) *
          static_cast<double>(destination_channels);
@@ -126,10 +140,34 @@ double CorrelationSchedule<T>::steps_along_pixels() const {
 
 template <class T>
 double CorrelationSchedule<T>::steps_along_channels() const {
-  const Tile tile({&phases_[0].front(), &phases_[1].front(), &phases_[2].front()});
+  const Tile tile(main_phases());
   const Flattening flattening = choose_flattening(tile, LanesAlong::channels);
   return flat_cost(tile, flattening, LanesAlong::channels) *
          static_cast<double>(ceil_divide(destination_channels, kernels_.lanes));
+}
+
+template <class T>
+void CorrelationSchedule<T>::find_tap_targets() {
+  if (tap_sets.size() < 2) return;
+  tap_targets.resize(static_cast<std::size_t>(product(kernel_)));
+  for (const TapSet& set : tap_sets) {
+    const std::int64_t taps = tap_count(set.runs);
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      std::int64_t rest = tap;
+      std::int64_t element = 0;
+      std::int64_t pitch = 1;
+      for (const std::size_t a : {std::size_t{2}, std::size_t{1}, std::size_t{0}}) {
+        const AxisRun& run = *set.runs[a];
+        element += (run.kernel_first + rest % run.tap_count() * run.kernel_step) * pitch;
+        rest /= run.tap_count();
+        pitch *= kernel_[a];
+      }
+      tap_targets[static_cast<std::size_t>(element)] = {set.weights, set.depth, taps, tap};
+    }
+  }
+  const bool complete =
+      std::ranges::all_of(tap_targets, [](const TapTarget& target) { return target.weights >= 0; });
+  if (!complete) tap_targets.clear();
 }
 
 template <class T>

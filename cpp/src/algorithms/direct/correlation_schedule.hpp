@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "algorithms/direct/tile.hpp"
+#include "algorithms/direct/weight_packing.hpp"
 
 /// Everything about a forward or backward-input convolution that is decided before its arrays are
 /// seen: how destination channels fall into blocks, positions into regions and tiles, and where
@@ -98,6 +99,9 @@ class CorrelationSchedule {
   std::int64_t padded_rows = 0;  ///< of all blocks
   std::vector<Region> regions;   ///< in the order in which they must run
   std::vector<TapSet> tap_sets;
+  /// Where the elements of the kernel are packed; empty unless there are several sets of taps and
+  /// every element belongs to one.
+  std::vector<TapTarget> tap_targets;
   std::int64_t packed_weight_count = 0;
   std::int64_t max_depth = 0;  ///< of all phases
   /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
@@ -118,6 +122,7 @@ class CorrelationSchedule {
 
  private:
   void choose_lanes();
+  std::array<const AxisPhases*, 3> main_phases() const;
   double steps_along_pixels() const;
   double steps_along_channels() const;
   void choose_blocks();
@@ -125,6 +130,7 @@ class CorrelationSchedule {
   void choose_groups_per_item();
   void make_phases(const Problem& problem);
   void make_regions();
+  void find_tap_targets();
   void add_region(const std::array<const AxisPhases*, 3>& phases, bool adds);
   void add_phase(Region& region, const Runs& runs);
   std::int64_t weights_of(const Runs& runs, std::int64_t depth);
@@ -142,6 +148,7 @@ class CorrelationSchedule {
   bool channels_last_;
   std::int64_t images_;
   std::int64_t groups_;
+  Extent kernel_;
   std::array<std::vector<AxisPhases>, 3> phases_;
   std::map<Extent, std::int64_t> tap_sets_by_first_;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "runtime/aligned_buffer.hpp"
+
 namespace fastconv::direct {
 
 TapRows::TapRows(const RealView& weight, const Runs& runs)
@@ -36,6 +38,9 @@ WeightPacker<T>::WeightPacker(const Problem& problem, const TensorView& weight,
                               const TypedKernels<T>& kernels)
     : weight_(weight),
       load_weights_(kernels.load_weights[static_cast<int>(weight_.type())]),
+      lanes_(kernels.lanes),
+      transpose_(kernels.transpose_sums),
+      kernel_{problem.axes[0].kernel, problem.axes[1].kernel, problem.axes[2].kernel},
       parts_(weight_.parts()),
       conjugate_(problem.conjugate) {
   const bool forward = problem.pass == Pass::forward;
@@ -80,6 +85,48 @@ void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int6
       }
     }
   }
+}
+
+template <class T>
+bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::int64_t group,
+                                    std::int64_t first, std::int64_t channels, int rows,
+                                    std::int64_t rows_before, std::int64_t sources,
+                                    T* packed) const {
+  constexpr std::int64_t kColumns = 16;
+  constexpr std::int64_t kMostRows = 64;
+  const bool contiguous = (kernel_[2] == 1 || weight_.stride(4) == 1) &&
+                          (kernel_[1] == 1 || weight_.stride(3) == kernel_[2]) &&
+                          (kernel_[0] == 1 || weight_.stride(2) == kernel_[1] * kernel_[2]);
+  if (targets.empty() || !contiguous || parts_ != 1 || weight_.type() != stored_type<T>() ||
+      rows > kMostRows) {
+    return false;
+  }
+  alignas(kAlignment) T transposed[kColumns * kMostRows] = {};
+  const std::int64_t base = group * group_stride_ + first * destination_stride_;
+  const std::int64_t elements = product(kernel_);
+  for (std::int64_t source = 0; source < sources; ++source) {
+    const auto* from = reinterpret_cast<const T*>(weight_.at(base + source * source_stride_));
+    for (std::int64_t e = 0; e < elements; e += kColumns) {
+      const std::int64_t columns = std::min(kColumns, elements - e);
+      // Few rows leave most of a square empty.
+      if (rows < lanes_) {
+        for (std::int64_t m = 0; m < channels; ++m) {
+          for (std::int64_t column = 0; column < columns; ++column) {
+            transposed[column * rows + m] = from[m * destination_stride_ + e + column];
+          }
+        }
+      } else {
+        transpose_(transposed, rows, from + e, destination_stride_, {channels, columns}, 1, 0);
+      }
+      for (std::int64_t column = 0; column < columns; ++column) {
+        const TapTarget& target = targets[static_cast<std::size_t>(e + column)];
+        std::copy_n(transposed + column * rows, rows,
+                    packed + target.weights + rows_before * target.depth +
+                        (source * target.taps + target.index) * rows);
+      }
+    }
+  }
+  return true;
 }
 
 template class WeightPacker<float>;

@@ -26,6 +26,14 @@ class TapRows {
   std::int64_t step_;
 };
 
+/// Where an element of the kernel is packed: as tap number `index` of a set of `taps`.
+struct TapTarget {
+  std::int64_t weights = -1;  ///< where the set begins
+  std::int64_t depth = 0;     ///< of the set
+  std::int64_t taps = 0;
+  std::int64_t index = 0;
+};
+
 struct ChannelRange {
   std::int64_t first;
   std::int64_t count;
@@ -44,9 +52,19 @@ class WeightPacker {
   void pack_block(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
                   int rows, const ChannelRange& sources, T* packed) const;
 
+  /// The same for all sets of taps at once, each element of the kernel going to its own place;
+  /// `rows_before` are those of the blocks before. False, and nothing done, if the weight's memory
+  /// does not suit that.
+  bool pack_elements(const std::vector<TapTarget>& targets, std::int64_t group, std::int64_t first,
+                     std::int64_t channels, int rows, std::int64_t rows_before,
+                     std::int64_t sources, T* packed) const;
+
  private:
   RealView weight_;
   LoadWeightsFunction<T> load_weights_;
+  std::int64_t lanes_;
+  TransposeSumsFunction<T> transpose_;
+  Extent kernel_;
   std::int64_t parts_;
   bool conjugate_;
   std::int64_t group_stride_;
