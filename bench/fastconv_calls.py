@@ -15,7 +15,9 @@ PLAIN = "fastconv"
 PLANNED = "fastconv plan"
 
 
-def plain_call(problem: Problem, pass_name: str, operands: Operands) -> Callable[[], Array]:
+def plain_call(
+    problem: Problem, pass_name: str, operands: Operands, algorithm: str = "auto"
+) -> Callable[[], Array]:
     """Wrap the function that most programs call, such as ``fastconv.conv2d``.
 
     Parameters
@@ -24,6 +26,8 @@ def plain_call(problem: Problem, pass_name: str, operands: Operands) -> Callable
     pass_name : {"forward", "backward_input", "backward_weight"}
     operands : Operands
         Channels first; the call gets them in the problem's layout.
+    algorithm : str, default "auto"
+        One of ``fastconv.algorithms()``.
 
     Returns
     -------
@@ -32,7 +36,7 @@ def plain_call(problem: Problem, pass_name: str, operands: Operands) -> Callable
     """
     x, w, g = in_layout(problem, operands)
     geometry = (problem.stride, problem.padding, problem.dilation, problem.groups)
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = {"algorithm": algorithm} if algorithm != "auto" else {}
     if problem.layout == "NHWC":
         options["layout"] = problem.layout_name
     name = f"conv{problem.rank}d"
