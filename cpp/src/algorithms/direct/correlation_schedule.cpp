@@ -84,7 +84,7 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
   destination_channels = (forward ? problem.k : problem.c) / problem.g * parts;
   if (problem.n == 0 || destination_channels == 0) return;
   make_phases(problem);
-  choose_lanes();
+  choose_lanes(problem);
   choose_blocks();
   choose_groups_per_item();
   make_regions();
@@ -99,22 +99,38 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_c
 }
 
 /// Multiply-adds of vectors in one step of the reduction, garbage and partly filled vectors
-/// included, plus what it costs to transpose the sums where they lie the other way than memory.
+/// included, plus what it costs to pack the source and to transpose the sums where they lie the
+/// other way than memory.
 template <class T>
-void CorrelationSchedule<T>::choose_lanes() {
-  // Elements that are transposed in the time of one multiply-add of vectors.
-  constexpr double kTransposedElements = 1.25;
-  if (parts != 1 || 2 * destination_channels < kernels_.lanes) return;
+void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
+  // Elements that are moved in the time of one multiply-add of vectors.
+  constexpr double kTransposedSums = 1.25;
+  constexpr double kTransposedElements = 0.8;
+  constexpr double kCopiedElements = 4.0;
+  if (parts != 1) return;
   double depth = static_cast<double>(source_channels);
   double elements = static_cast<double>(destination_channels);
-  for (const AxisPhases* phases : main_phases()) {
-    depth *= static_cast<double>(phases->runs.front().tap_count());
-    elements *= static_cast<double>(phases->count);
+  double source_elements = static_cast<double>(source_channels);
+  bool inside = true;
+  const auto phases = main_phases();
+  for (std::size_t a = 0; a < 3; ++a) {
+    const Axis& axis = problem.axes[a];
+    const bool forward = problem.pass == Pass::forward;
+    depth *= static_cast<double>(phases[a]->runs.front().tap_count());
+    elements *= static_cast<double>(phases[a]->count);
+    source_elements *=
+        static_cast<double>((phases[a]->count + phases[a]->reach) * phases[a]->plane_count());
+    inside = inside && reads_inside(*phases[a], forward ? axis.input : axis.output);
   }
   if (depth == 0.0) return;
-  const double transposing = elements / kTransposedElements / depth;
-  const double along_pixels = steps_along_pixels() + (channels_last_ ? transposing : 0.0);
-  const double along_channels = steps_along_channels() + (channels_last_ ? 0.0 : transposing);
+  const double packing =
+      source_elements / (channels_last_ ? kTransposedElements : kCopiedElements) / depth;
+  const double transposing = elements / kTransposedSums / depth;
+  const bool pixels_in_place = inside && !channels_last_ && phases[2]->source_step == 1;
+  const double along_pixels = steps_along_pixels() + (channels_last_ ? transposing : 0.0) +
+                              (pixels_in_place ? 0.0 : packing);
+  const double along_channels =
+      steps_along_channels() + (channels_last_ ? 0.0 : transposing) + (inside ? 0.0 : packing);
   if (along_channels < along_pixels) lanes_along = LanesAlong::channels;
 }
 

@@ -121,7 +121,7 @@ class CorrelationSchedule {
   std::int64_t sources_per_piece(std::int64_t depth) const;
 
  private:
-  void choose_lanes();
+  void choose_lanes(const Problem& problem);
   std::array<const AxisPhases*, 3> main_phases() const;
   double steps_along_pixels() const;
   double steps_along_channels() const;

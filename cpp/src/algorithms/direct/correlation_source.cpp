@@ -3,18 +3,6 @@
 #include <algorithm>
 
 namespace fastconv::direct {
-namespace {
-
-/// Whether everything that the phases read lies inside the source.
-bool inside(const AxisPhases& phases, std::int64_t size) {
-  const std::int64_t residue = *std::ranges::max_element(phases.residues);
-  const std::int64_t last = phases.count - 1 + phases.reach;
-  return phases.source_first >= 0 &&
-         phases.source_first + residue + last * phases.source_step < size;
-}
-
-}  // namespace
-
 template <class T>
 SourceInPlace<T>::SourceInPlace(const Region& region, const Extent& sizes, const RealView& source,
                                 std::int64_t images, std::int64_t channels, LanesAlong lanes_along,
@@ -24,7 +12,7 @@ SourceInPlace<T>::SourceInPlace(const Region& region, const Extent& sizes, const
   bool all_inside = region.reads && source.parts() == 1 && stored_type<T>() == source.type();
   for (std::size_t a = 0; a < 3; ++a) {
     steps_[a] = phases[a]->source_step * source.stride(a + 2);
-    all_inside = all_inside && inside(*phases[a], sizes[a]) && source.stride(a + 2) >= 0;
+    all_inside = all_inside && reads_inside(*phases[a], sizes[a]) && source.stride(a + 2) >= 0;
     end_ += (sizes[a] - 1) * source.stride(a + 2);
   }
   end_ += (images - 1) * source.stride(0) + (channels - 1) * source.stride(1) + 1;

@@ -157,4 +157,11 @@ std::vector<AxisPhases> backward_phases(const Axis& axis, PaddingMode mode, bool
   return result;
 }
 
+bool reads_inside(const AxisPhases& phases, std::int64_t size) {
+  const std::int64_t residue = *std::ranges::max_element(phases.residues);
+  const std::int64_t last = phases.count - 1 + phases.reach;
+  return phases.source_first >= 0 &&
+         phases.source_first + residue + last * phases.source_step < size;
+}
+
 }  // namespace fastconv::direct

@@ -65,4 +65,7 @@ AxisPhases forward_phases(const Axis& axis, bool flip);
 std::vector<AxisPhases> backward_phases(const Axis& axis, PaddingMode mode, bool flip,
                                         bool fill_unmet);
 
+/// Whether everything that the phases read lies inside a source of this size.
+bool reads_inside(const AxisPhases& phases, std::int64_t size);
+
 }  // namespace fastconv::direct
