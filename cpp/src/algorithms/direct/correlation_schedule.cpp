@@ -107,7 +107,7 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
   constexpr double kTransposedSums = 1.25;
   constexpr double kTransposedElements = 0.8;
   constexpr double kCopiedElements = 4.0;
-  if (parts != 1) return;
+  if (parts != 1 || 2 * destination_channels < kernels_.lanes) return;
   double depth = static_cast<double>(source_channels);
   double elements = static_cast<double>(destination_channels);
   double source_elements = static_cast<double>(source_channels);
