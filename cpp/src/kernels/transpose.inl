@@ -84,19 +84,27 @@ template <class T>
 void transpose_sums(T* to, std::int64_t to_pitch, const T* from, std::int64_t from_pitch,
                     BlockShape shape, std::int64_t pieces, std::int64_t piece_pitch) {
   constexpr std::int64_t kLanes = Vec<T>::kLanes;
-  for (std::int64_t i = 0; i < shape.count; i += kLanes) {
+  const auto square = [&](std::int64_t r, std::int64_t i) __attribute__((always_inline)) {
     const std::int64_t count = shape.count - i < kLanes ? shape.count - i : kLanes;
+    const std::int64_t rows = shape.rows - r < kLanes ? shape.rows - r : kLanes;
+    T* square_to = to + i * to_pitch + r;
+    const T* square_from = from + r * from_pitch + i;
+    if (rows == kLanes && count == kLanes) {
+      transpose_sums_square<T, true>(square_to, to_pitch, square_from, from_pitch, {rows, count},
+                                     pieces, piece_pitch);
+    } else {
+      transpose_sums_square<T, false>(square_to, to_pitch, square_from, from_pitch, {rows, count},
+                                      pieces, piece_pitch);
+    }
+  };
+  // The side whose rows lie closer together is finished row by row: its cache lines are neighbours.
+  if (from_pitch < to_pitch) {
     for (std::int64_t r = 0; r < shape.rows; r += kLanes) {
-      const std::int64_t rows = shape.rows - r < kLanes ? shape.rows - r : kLanes;
-      T* square_to = to + i * to_pitch + r;
-      const T* square_from = from + r * from_pitch + i;
-      if (rows == kLanes && count == kLanes) {
-        transpose_sums_square<T, true>(square_to, to_pitch, square_from, from_pitch, {rows, count},
-                                       pieces, piece_pitch);
-      } else {
-        transpose_sums_square<T, false>(square_to, to_pitch, square_from, from_pitch, {rows, count},
-                                        pieces, piece_pitch);
-      }
+      for (std::int64_t i = 0; i < shape.count; i += kLanes) square(r, i);
+    }
+  } else {
+    for (std::int64_t i = 0; i < shape.count; i += kLanes) {
+      for (std::int64_t r = 0; r < shape.rows; r += kLanes) square(r, i);
     }
   }
 }
