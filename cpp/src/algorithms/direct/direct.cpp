@@ -1,5 +1,7 @@
 #include "algorithms/direct/direct.hpp"
 
+#include <algorithm>
+
 #include "kernels/kernel_table.hpp"
 #include "padding.hpp"
 
@@ -24,29 +26,37 @@ std::optional<std::string> refuses(const Problem& problem) {
   return std::nullopt;
 }
 
-/// Multiply-adds at the rate of the microkernels, plus moving every tensor once, plus the call.
+/// Multiply-adds at the rate of the microkernels, which a group with few channels to compute does
+/// not reach, plus moving images once and arranging weights, plus the call.
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 2e-6;
-  constexpr double kVectorMultiplyAddsPerSecond = 6e9;
-  constexpr double kBytesPerSecond = 8e9;
+  constexpr double kVectorMultiplyAddsPerSecond = 8e9;
+  constexpr double kImageBytesPerSecond = 12e9;
+  constexpr std::int64_t kRows = 8;
+  const bool backward = problem.pass == Pass::backward_input;
+  // Going backward the weights of a block lie far apart.
+  const double weight_bytes_per_second = backward ? 12e9 : 25e9;
   const KernelTable& kernels = active_kernels();
   const ComputeType type = problem.compute_type();
   const int lanes = type == ComputeType::float32   ? kernels.float32.lanes
                     : type == ComputeType::float64 ? kernels.float64.lanes
                     : type == ComputeType::int32   ? kernels.int32.lanes
                                                    : kernels.int64.lanes;
-  double bytes = 0.0;
-  const auto add = [&](const std::array<std::int64_t, 5>& sizes, DataType element) {
+  const std::int64_t channels = (backward ? problem.c : problem.k) / problem.g;
+  const double used_rows =
+      static_cast<double>(std::min(kRows, 2 + channels)) / static_cast<double>(kRows);
+  const auto bytes = [](const std::array<std::int64_t, 5>& sizes, DataType element) {
     double count = static_cast<double>(size_of(element));
     for (const std::int64_t size : sizes) count *= static_cast<double>(size);
-    bytes += count;
+    return count;
   };
-  add(problem.input_sizes(), problem.input_type);
-  add(problem.weight_sizes(), problem.weight_type);
-  add(problem.output_sizes(), problem.output_type);
-  return kCallSeconds + (problem.multiply_adds() / (kVectorMultiplyAddsPerSecond * lanes) +
-                         bytes / kBytesPerSecond) /
-                            threads;
+  const double image_bytes = bytes(problem.input_sizes(), problem.input_type) +
+                             bytes(problem.output_sizes(), problem.output_type);
+  return kCallSeconds +
+         (problem.multiply_adds() / (kVectorMultiplyAddsPerSecond * lanes * used_rows) +
+          image_bytes / kImageBytesPerSecond +
+          bytes(problem.weight_sizes(), problem.weight_type) / weight_bytes_per_second) /
+             threads;
 }
 
 int worthwhile_threads(const Problem& problem, int threads) {

@@ -41,7 +41,7 @@ double estimate_cost(const Problem& problem, int threads) {
   constexpr double kSourceVectorSeconds = 61e-9;
   constexpr double kResultVectorSeconds = 71e-9;
   // Going backward the channels of a vector lie side by side and those of a sum far apart.
-  const double weight_vector_seconds = problem.pass == Pass::forward ? 47e-9 : 60e-9;
+  const double weight_vector_seconds = problem.pass == Pass::forward ? 55e-9 : 65e-9;
   const bool single = problem.result_type() == DataType::float32;
   const KernelTable& kernels = active_kernels();
   const std::int64_t lanes = single ? kernels.float32.lanes : kernels.float64.lanes;
