@@ -85,4 +85,18 @@ struct Vec<double> {
   }
 };
 
+template <>
+struct PairVec<std::int32_t> : ExtensionVec<std::int32_t, 64> {
+  using Base = ExtensionVec<std::int32_t, 64>;
+  static constexpr bool kExists = true;
+  static constexpr int kProductRegisters = 1;
+  PairVec() = default;
+  PairVec(Base base) : Base(base) {}
+  static PairVec fma(PairVec a, PairVec b, PairVec c) {
+    const auto products =
+        _mm512_madd_epi16(reinterpret_cast<__m512i>(a.value), reinterpret_cast<__m512i>(b.value));
+    return Base{reinterpret_cast<Base::Native>(products) + c.value};
+  }
+};
+
 }  // namespace fastconv::avx512

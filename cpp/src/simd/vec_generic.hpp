@@ -55,4 +55,12 @@ struct ExtensionVec {
   }
 };
 
+/// Vectors whose lanes are pairs of int16, except in sums: fma(a, b, c) adds both products of a
+/// lane to c. There are none where no instruction multiplies and adds pairs; where one does, the
+/// instruction set specialises this, with the registers that its product needs before it is added.
+template <class T>
+struct PairVec {
+  static constexpr bool kExists = false;
+};
+
 }  // namespace fastconv::FASTCONV_ISA_NAMESPACE

@@ -39,10 +39,20 @@ namespace fastconv::direct {
 namespace {
 
 template <class T>
+const TypedKernels<T>& kernels_for(const Problem& problem) {
+  if constexpr (std::is_same_v<T, std::int32_t>) {
+    if (multiplies_pairs(problem)) return active_kernels().int32_from_pairs;
+  }
+  return active_kernels().typed<T>();
+}
+
+template <class T>
 class CorrelationPlan final : public detail::AlgorithmPlan {
  public:
   CorrelationPlan(const Problem& problem, int threads)
-      : problem_(problem), kernels_(active_kernels().typed<T>()), schedule_(problem, threads) {
+      : problem_(problem),
+        kernels_(kernels_for<T>(problem)),
+        schedule_(problem, kernels_, threads) {
     if (problem.pass == Pass::backward_input) {
       for_non_finite_weights_ = reference::make_plan(problem, 1);
     }
@@ -340,6 +350,10 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
   void pack(const Work& work, const ChannelRange& sources, const RealView& source,
             T* packed) const {
+    if (kernels_.channels_per_element == 2) {
+      pack_pairs(work, sources, source, packed);
+      return;
+    }
     const Tile& tile = work.region.tile;
     const auto load_block = kernels_.load_block[static_cast<int>(source.type())];
     // Several groups are packed only when each is packed whole, so the channels are contiguous.
@@ -348,6 +362,31 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     for (std::int64_t image = 0; image < work.images; ++image) {
       pack_source(tile, source_padding(), work.origin, source, work.n + image, first, channels,
                   load_block, packed + image * channels * tile.channel_size());
+    }
+  }
+
+  /// The last channel of a group has no partner if their number is odd.
+  void pack_pairs(const Work& work, const ChannelRange& sources, const RealView& source,
+                  T* packed) const {
+    const Tile& tile = work.region.tile;
+    const auto load_pairs = kernels_.load_pairs[static_cast<int>(source.type())];
+    const std::int64_t channels =
+        (problem_.pass == Pass::forward ? problem_.c : problem_.k) / problem_.g;
+    const std::int64_t whole =
+        std::clamp<std::int64_t>(channels / 2 - sources.first, 0, sources.count);
+    for (std::int64_t image = 0; image < work.images; ++image) {
+      for (std::int64_t group = 0; group < work.groups; ++group) {
+        const RealView pairs = source.pairs_from((work.first_group + group) * channels);
+        const auto pack = [&](std::int64_t first, std::int64_t count, std::int64_t partner) {
+          if (count == 0) return;
+          pack_source(tile, source_padding(), work.origin, pairs, work.n + image,
+                      sources.first + first, count, BlockLoader<T>(load_pairs, partner),
+                      packed + ((image * work.groups + group) * sources.count + first) *
+                                   tile.channel_size());
+        };
+        pack(0, whole, source.stride(1));
+        pack(whole, sources.count - whole, kNoPartner);
+      }
     }
   }
 
@@ -509,7 +548,13 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   SourcePadding source_padding() const {
-    if (problem_.pass == Pass::forward) return input_padding(problem_);
+    if (problem_.pass == Pass::forward) {
+      SourcePadding padding = input_padding(problem_);
+      // Both halves of a pair.
+      if (kernels_.channels_per_element == 2)
+        padding.integer = (padding.integer & 0xffff) * 0x10001;
+      return padding;
+    }
     const auto& axes = problem_.axes;
     return {.sizes = {axes[0].output, axes[1].output, axes[2].output}, .mode = PaddingMode::zeros};
   }

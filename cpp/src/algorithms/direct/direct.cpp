@@ -33,6 +33,7 @@ double estimate_cost(const Problem& problem, int threads) {
   const ComputeType type = problem.compute_type();
   const int lanes = type == ComputeType::float32   ? kernels.float32.lanes
                     : type == ComputeType::float64 ? kernels.float64.lanes
+                    : multiplies_pairs(problem)    ? 2 * kernels.int32.lanes
                     : type == ComputeType::int32   ? kernels.int32.lanes
                                                    : kernels.int64.lanes;
   double bytes = 0.0;
@@ -47,6 +48,16 @@ double estimate_cost(const Problem& problem, int threads) {
   return kCallSeconds + (problem.multiply_adds() / (kVectorMultiplyAddsPerSecond * lanes) +
                          bytes / kBytesPerSecond) /
                             threads;
+}
+
+bool multiplies_pairs(const Problem& problem) {
+  const bool forward = problem.pass == Pass::forward;
+  const DataType source = forward ? problem.input_type : problem.output_type;
+  const std::int64_t padding = problem.padding_integer;
+  return active_kernels().int32_from_pairs.channels_per_element == 2 &&
+         problem.pass != Pass::backward_weight && problem.compute_type() == ComputeType::int32 &&
+         size_of(source) == 1 && size_of(problem.weight_type) == 1 &&
+         padding == static_cast<std::int16_t>(padding);
 }
 
 int worthwhile_threads(const Problem& problem, int threads) {

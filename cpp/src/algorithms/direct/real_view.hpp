@@ -34,6 +34,14 @@ class RealView {
                                           : type;
   }
 
+  /// Pairs of the channels from the given one on: pair p begins at channel 2 * p.
+  RealView pairs_from(std::int64_t channel) const {
+    RealView pairs = *this;
+    pairs.data_ = at(channel_offset(channel));
+    pairs.strides_[1] *= 2;
+    return pairs;
+  }
+
   DataType type() const { return type_; }
   int parts() const { return parts_; }
   /// In real elements.
