@@ -22,6 +22,8 @@ inline T wrapping_add(T a, T b) {
 }
 
 #include "kernels/transpose.inl"
+
+#include "kernels/runs.inl"
 // What the others build on comes first.
 #include "kernels/activation.inl"
 #include "kernels/channel_vectors.inl"

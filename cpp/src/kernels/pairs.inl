@@ -10,63 +10,69 @@ inline T pair_of(Storage first, Storage second) {
                         static_cast<std::uint32_t>(second) << 16);
 }
 
+/// A vector or less, which the compiler widens as one.
+template <int kCount, class T, class Storage>
+inline void load_piece_of_pairs(T* __restrict to, const Storage* __restrict first,
+                                const Storage* __restrict second) {
+  for (int i = 0; i < kCount; ++i) to[i] = pair_of<T, Storage>(first[i], second[i]);
+}
+
+template <int kCount, class T, class Storage>
+inline void load_piece_of_singles(T* __restrict to, const Storage* __restrict from) {
+  for (int i = 0; i < kCount; ++i) to[i] = pair_of<T, Storage>(from[i], Storage(0));
+}
+
 template <class T, class Storage>
 void load_row_of_pairs(T* to, const Storage* from, std::int64_t from_stride, std::int64_t count,
                        std::int64_t partner) {
+  if (partner == kNoPartner && from_stride == 1) {
+    in_pieces<Vec<T>::kLanes>(count, [&](auto width, std::int64_t i) {
+      load_piece_of_singles<decltype(width)::kElements>(to + i, from + i);
+    });
+    return;
+  }
   if (partner == kNoPartner) {
     for (std::int64_t i = 0; i < count; ++i) {
       to[i] = pair_of<T, Storage>(from[i * from_stride], Storage(0));
     }
-  } else if (from_stride == 1) {
-    const Storage* second = from + partner;
-    for (std::int64_t i = 0; i < count; ++i) to[i] = pair_of<T, Storage>(from[i], second[i]);
+    return;
+  }
+  const Storage* second = from + partner;
+  if (from_stride == 1) {
+    in_pieces<Vec<T>::kLanes>(count, [&](auto width, std::int64_t i) {
+      load_piece_of_pairs<decltype(width)::kElements>(to + i, from + i, second + i);
+    });
   } else {
-    const Storage* second = from + partner;
     for (std::int64_t i = 0; i < count; ++i) {
       to[i] = pair_of<T, Storage>(from[i * from_stride], second[i * from_stride]);
     }
   }
 }
 
-/// A square of pixels by pairs of neighbouring channels, transposed in registers: widening the
-/// channels of a pixel makes pairs of them.
+/// Widening neighbouring channels makes pairs of them.
 template <class T, class Storage>
-void transpose_square_of_pairs(T* to, std::int64_t to_pitch, const Storage* from,
-                               std::int64_t from_stride) {
-  using V = Vec<T>;
-  constexpr int kLanes = V::kLanes;
-  typedef Storage Narrow __attribute__((vector_size(2 * kLanes)));
-  typedef Storage Unaligned __attribute__((vector_size(2 * kLanes), aligned(1), may_alias));
-  typedef std::int16_t Wide __attribute__((vector_size(4 * kLanes)));
-  V square[kLanes];
-#pragma GCC unroll 16
-  for (int i = 0; i < kLanes; ++i) {
-    const Narrow narrow = *reinterpret_cast<const Unaligned*>(from + i * from_stride);
-    square[i].value =
-        reinterpret_cast<decltype(square[i].value)>(__builtin_convertvector(narrow, Wide));
-  }
-  transpose_square<1>(square);
-#pragma GCC unroll 16
-  for (int r = 0; r < kLanes; ++r) square[r].store(to + r * to_pitch);
+Vec<T> load_neighbours(const Storage* from) {
+  constexpr int kBytes = 2 * Vec<T>::kLanes;
+  typedef Storage Narrow __attribute__((vector_size(kBytes)));
+  typedef Storage Unaligned __attribute__((vector_size(kBytes), aligned(1), may_alias));
+  typedef std::int16_t Wide __attribute__((vector_size(2 * kBytes)));
+  const Narrow narrow = *reinterpret_cast<const Unaligned*>(from);
+  Vec<T> pairs;
+  pairs.value = reinterpret_cast<decltype(pairs.value)>(__builtin_convertvector(narrow, Wide));
+  return pairs;
 }
 
 template <class T, class Storage>
 void load_pairs(T* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
                 std::int64_t from_stride, BlockShape shape, std::int64_t partner) {
-  constexpr std::int64_t kLanes = Vec<T>::kLanes;
   const auto* source = static_cast<const Storage*>(from);
-  std::int64_t first_row = 0;
-  if (partner == 1 && from_pitch == 2 && shape.count >= kLanes) {
-    for (; first_row + kLanes <= shape.rows; first_row += kLanes) {
-      std::int64_t i = 0;
-      for (;; i = i + 2 * kLanes <= shape.count ? i + kLanes : shape.count - kLanes) {
-        transpose_square_of_pairs(to + first_row * to_pitch + i, to_pitch,
-                                  source + 2 * first_row + i * from_stride, from_stride);
-        if (i + kLanes == shape.count) break;
-      }
-    }
+  if (partner == 1 && from_pitch == 2 && from_stride != 1) {
+    const auto load = [&](std::int64_t r, std::int64_t i) {
+      return load_neighbours<T>(source + 2 * r + i * from_stride);
+    };
+    if (transpose_squares(to, to_pitch, shape, load)) return;
   }
-  for (std::int64_t r = first_row; r < shape.rows; ++r) {
+  for (std::int64_t r = 0; r < shape.rows; ++r) {
     load_row_of_pairs(to + r * to_pitch, source + r * from_pitch, from_stride, shape.count,
                       partner);
   }

@@ -365,27 +365,34 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  /// The last channel of a group has no partner if their number is odd.
+  /// The last channel of a group has no partner if their number is odd. Groups without such a
+  /// channel, or of nothing else, are packed as one.
   void pack_pairs(const Work& work, const ChannelRange& sources, const RealView& source,
                   T* packed) const {
     const Tile& tile = work.region.tile;
     const auto load_pairs = kernels_.load_pairs[static_cast<int>(source.type())];
     const std::int64_t channels =
         (problem_.pass == Pass::forward ? problem_.c : problem_.k) / problem_.g;
+    const bool joined = channels == 1 || channels % 2 == 0;
+    const std::int64_t packs = joined ? 1 : work.groups;
+    const std::int64_t count = joined ? work.groups * sources.count : sources.count;
     const std::int64_t whole =
-        std::clamp<std::int64_t>(channels / 2 - sources.first, 0, sources.count);
+        joined ? (channels == 1 ? 0 : count)
+               : std::clamp<std::int64_t>(channels / 2 - sources.first, 0, sources.count);
+    T* to = packed;
     for (std::int64_t image = 0; image < work.images; ++image) {
-      for (std::int64_t group = 0; group < work.groups; ++group) {
-        const RealView pairs = source.pairs_from((work.first_group + group) * channels);
-        const auto pack = [&](std::int64_t first, std::int64_t count, std::int64_t partner) {
-          if (count == 0) return;
+      for (std::int64_t group = 0; group < packs; ++group) {
+        const RealView pairs = source.channels_from((work.first_group + group) * channels,
+                                                    std::min<std::int64_t>(channels, 2));
+        const auto pack = [&](std::int64_t first, std::int64_t pair_count, std::int64_t partner) {
+          if (pair_count == 0) return;
           pack_source(tile, source_padding(), work.origin, pairs, work.n + image,
-                      sources.first + first, count, BlockLoader<T>(load_pairs, partner),
-                      packed + ((image * work.groups + group) * sources.count + first) *
-                                   tile.channel_size());
+                      sources.first + first, pair_count, BlockLoader<T>(load_pairs, partner),
+                      to + first * tile.channel_size());
         };
         pack(0, whole, source.stride(1));
-        pack(whole, sources.count - whole, kNoPartner);
+        pack(whole, count - whole, kNoPartner);
+        to += count * tile.channel_size();
       }
     }
   }

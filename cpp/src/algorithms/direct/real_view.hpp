@@ -34,12 +34,12 @@ class RealView {
                                           : type;
   }
 
-  /// Pairs of the channels from the given one on: pair p begins at channel 2 * p.
-  RealView pairs_from(std::int64_t channel) const {
-    RealView pairs = *this;
-    pairs.data_ = at(channel_offset(channel));
-    pairs.strides_[1] *= 2;
-    return pairs;
+  /// Every `step`-th channel from the given one on.
+  RealView channels_from(std::int64_t channel, std::int64_t step) const {
+    RealView view = *this;
+    view.data_ = at(channel_offset(channel));
+    view.strides_[1] *= step;
+    return view;
   }
 
   DataType type() const { return type_; }
