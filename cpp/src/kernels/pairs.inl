@@ -49,26 +49,32 @@ void load_row_of_pairs(T* to, const Storage* from, std::int64_t from_stride, std
   }
 }
 
-/// Widening neighbouring channels makes pairs of them.
-template <class T, class Storage>
-Vec<T> load_neighbours(const Storage* from) {
-  constexpr int kBytes = 2 * Vec<T>::kLanes;
-  typedef Storage Narrow __attribute__((vector_size(kBytes)));
-  typedef Storage Unaligned __attribute__((vector_size(kBytes), aligned(1), may_alias));
-  typedef std::int16_t Wide __attribute__((vector_size(2 * kBytes)));
-  const Narrow narrow = *reinterpret_cast<const Unaligned*>(from);
-  Vec<T> pairs;
-  pairs.value = reinterpret_cast<decltype(pairs.value)>(__builtin_convertvector(narrow, Wide));
-  return pairs;
+/// Neighbouring channels become pairs when they are widened, or elements of their own.
+template <int kCount, class T, class Storage>
+inline ExtensionVec<T, kCount* int{sizeof(T)}> load_neighbours(const Storage* from, bool in_pairs) {
+  using V = ExtensionVec<T, kCount* int{sizeof(T)}>;
+  typedef Storage Narrow __attribute__((vector_size(2 * kCount)));
+  typedef std::int16_t Wide __attribute__((vector_size(4 * kCount)));
+  if (!in_pairs) {
+    T singles[kCount];
+    load_piece_of_singles<kCount>(singles, from);
+    return V::load(singles);
+  }
+  Narrow narrow;
+  __builtin_memcpy(&narrow, from, sizeof narrow);
+  return {reinterpret_cast<typename V::Native>(__builtin_convertvector(narrow, Wide))};
 }
 
 template <class T, class Storage>
 void load_pairs(T* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
                 std::int64_t from_stride, BlockShape shape, std::int64_t partner) {
   const auto* source = static_cast<const Storage*>(from);
-  if (partner == 1 && from_pitch == 2 && from_stride != 1) {
-    const auto load = [&](std::int64_t r, std::int64_t i) {
-      return load_neighbours<T>(source + 2 * r + i * from_stride);
+  const bool in_pairs = partner == 1 && from_pitch == 2;
+  const bool singles = partner == kNoPartner && from_pitch == 1;
+  if (from_stride != 1 && (in_pairs || singles)) {
+    const auto load = [&](auto width, std::int64_t r, std::int64_t i) {
+      return load_neighbours<decltype(width)::kElements, T>(
+          source + r * from_pitch + i * from_stride, in_pairs);
     };
     if (transpose_squares(to, to_pitch, shape, load)) return;
   }

@@ -19,23 +19,24 @@ inline void in_pieces(std::int64_t count, const Body& body) {
   }
 }
 
-/// to[r * to_pitch + i] = lane r of load(r, i) for whole squares of r and i, which are transposed
-/// in registers: load(r, i) is a vector of the elements r, r + 1, ... of number i. The last squares
-/// overlap those before them. False, and nothing done, if the block is smaller than a square.
-template <class T, class Load>
+/// to[r * to_pitch + i] = lane 0 of load(width, r, i), in squares of r and i that are transposed in
+/// registers: load(Width<n>(), r, i) holds the elements r, r + 1, ... r + n - 1 of number i. The
+/// last squares overlap those before them. False, and nothing done, for blocks smaller than 4 x 4.
+template <class T, int kSide = Vec<T>::kLanes, class Load>
 inline bool transpose_squares(T* to, std::int64_t to_pitch, BlockShape shape, const Load& load) {
-  using V = Vec<T>;
-  constexpr int kLanes = V::kLanes;
-  if (shape.rows < kLanes || shape.count < kLanes) return false;
-  in_pieces<kLanes>(shape.count, [&](auto, std::int64_t i) __attribute__((always_inline)) {
-    in_pieces<kLanes>(shape.rows, [&](auto, std::int64_t r) __attribute__((always_inline)) {
-      V square[kLanes];
+  if (shape.rows >= kSide && shape.count >= kSide) {
+    in_pieces<kSide>(shape.count, [&](auto, std::int64_t i) __attribute__((always_inline)) {
+      in_pieces<kSide>(shape.rows, [&](auto, std::int64_t r) __attribute__((always_inline)) {
+        ExtensionVec<T, kSide* int{sizeof(T)}> square[kSide];
 #pragma GCC unroll 16
-      for (int m = 0; m < kLanes; ++m) square[m] = load(r, i + m);
-      transpose_square<1>(square);
+        for (int m = 0; m < kSide; ++m) square[m] = load(Width<kSide>(), r, i + m);
+        transpose_square<1>(square);
 #pragma GCC unroll 16
-      for (int m = 0; m < kLanes; ++m) square[m].store(to + (r + m) * to_pitch + i);
+        for (int m = 0; m < kSide; ++m) square[m].store(to + (r + m) * to_pitch + i);
+      });
     });
-  });
-  return true;
+    return true;
+  }
+  if constexpr (kSide > 4) return transpose_squares<T, kSide / 2>(to, to_pitch, shape, load);
+  return false;
 }

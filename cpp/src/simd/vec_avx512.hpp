@@ -86,6 +86,20 @@ struct Vec<double> {
 };
 
 template <>
+struct HalfConversion<float> {
+  static constexpr bool kExists = true;
+  static void load(float* to, const void* from) {
+    _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(from))));
+  }
+  /// Rounds to nearest, ties to even.
+  static void store(void* to, const float* from) {
+    constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    _mm256_storeu_si256(static_cast<__m256i*>(to),
+                        _mm512_cvtps_ph(_mm512_loadu_ps(from), kNearest));
+  }
+};
+
+template <>
 struct PairVec<std::int32_t> : ExtensionVec<std::int32_t, 64> {
   using Base = ExtensionVec<std::int32_t, 64>;
   static constexpr bool kExists = true;

@@ -55,6 +55,13 @@ struct ExtensionVec {
   }
 };
 
+/// Conversions between whole vectors of T and float16 in memory, in place of arithmetic on the
+/// bits: specialised for instruction sets that have them.
+template <class T>
+struct HalfConversion {
+  static constexpr bool kExists = false;
+};
+
 /// Vectors whose lanes are pairs of int16, except in sums: fma(a, b, c) adds both products of a
 /// lane to c. There are none where no instruction multiplies and adds pairs; where one does, the
 /// instruction set specialises this, with the registers that its product needs before it is added.

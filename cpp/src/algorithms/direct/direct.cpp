@@ -52,6 +52,13 @@ double estimate_cost(const Problem& problem, int threads) {
 
 bool multiplies_pairs(const Problem& problem) {
   const bool forward = problem.pass == Pass::forward;
+  const std::int64_t channels = (forward ? problem.c : problem.k) / problem.g;
+  double products = static_cast<double>((forward ? problem.k : problem.c) / problem.g);
+  for (const Axis& axis : problem.axes) products *= static_cast<double>(axis.kernel);
+  // Few channels, or an odd one, are taken out of pixels one by one.
+  constexpr double kWorthwhileProducts = 32.0;
+  const bool one_by_one = problem.channels_last && (channels < 8 || channels % 2 == 1);
+  if (one_by_one && products < kWorthwhileProducts) return false;
   const DataType source = forward ? problem.input_type : problem.output_type;
   const std::int64_t padding = problem.padding_integer;
   return active_kernels().int32_from_pairs.channels_per_element == 2 &&
