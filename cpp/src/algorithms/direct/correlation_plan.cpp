@@ -29,6 +29,7 @@
 #include "algorithms/direct/correlation_source.hpp"
 #include "algorithms/direct/correlation_store.hpp"
 #include "algorithms/direct/direct.hpp"
+#include "algorithms/direct/pair_packing.hpp"
 #include "algorithms/direct/tile.hpp"
 #include "algorithms/direct/weight_packing.hpp"
 #include "algorithms/reference/reference.hpp"
@@ -350,50 +351,25 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
   void pack(const Work& work, const ChannelRange& sources, const RealView& source,
             T* packed) const {
-    if (kernels_.channels_per_element == 2) {
-      pack_pairs(work, sources, source, packed);
-      return;
-    }
     const Tile& tile = work.region.tile;
     const auto load_block = kernels_.load_block[static_cast<int>(source.type())];
     // Several groups are packed only when each is packed whole, so the channels are contiguous.
     const std::int64_t first = work.first_group * schedule_.source_channels + sources.first;
     const std::int64_t channels = work.groups * sources.count;
     for (std::int64_t image = 0; image < work.images; ++image) {
-      pack_source(tile, source_padding(), work.origin, source, work.n + image, first, channels,
-                  load_block, packed + image * channels * tile.channel_size());
-    }
-  }
-
-  /// The last channel of a group has no partner if their number is odd. Groups without such a
-  /// channel, or of nothing else, are packed as one.
-  void pack_pairs(const Work& work, const ChannelRange& sources, const RealView& source,
-                  T* packed) const {
-    const Tile& tile = work.region.tile;
-    const auto load_pairs = kernels_.load_pairs[static_cast<int>(source.type())];
-    const std::int64_t channels =
-        (problem_.pass == Pass::forward ? problem_.c : problem_.k) / problem_.g;
-    const bool joined = channels == 1 || channels % 2 == 0;
-    const std::int64_t packs = joined ? 1 : work.groups;
-    const std::int64_t count = joined ? work.groups * sources.count : sources.count;
-    const std::int64_t whole =
-        joined ? (channels == 1 ? 0 : count)
-               : std::clamp<std::int64_t>(channels / 2 - sources.first, 0, sources.count);
-    T* to = packed;
-    for (std::int64_t image = 0; image < work.images; ++image) {
-      for (std::int64_t group = 0; group < packs; ++group) {
-        const RealView pairs = source.channels_from((work.first_group + group) * channels,
-                                                    std::min<std::int64_t>(channels, 2));
-        const auto pack = [&](std::int64_t first, std::int64_t pair_count, std::int64_t partner) {
-          if (pair_count == 0) return;
-          pack_source(tile, source_padding(), work.origin, pairs, work.n + image,
-                      sources.first + first, pair_count, BlockLoader<T>(load_pairs, partner),
-                      to + first * tile.channel_size());
-        };
-        pack(0, whole, source.stride(1));
-        pack(whole, count - whole, kNoPartner);
-        to += count * tile.channel_size();
+      T* to = packed + image * channels * tile.channel_size();
+      if constexpr (std::is_same_v<T, std::int32_t>) {
+        if (kernels_.channels_per_element == 2) {
+          const std::int64_t of_group =
+              (problem_.pass == Pass::forward ? problem_.c : problem_.k) / problem_.g;
+          pack_source_pairs(tile, source_padding(), work.origin, source, work.n + image,
+                            {work.first_group, work.groups, of_group}, sources,
+                            kernels_.load_pairs[static_cast<int>(source.type())], to);
+          continue;
+        }
       }
+      pack_source(tile, source_padding(), work.origin, source, work.n + image, first, channels,
+                  load_block, to);
     }
   }
 
