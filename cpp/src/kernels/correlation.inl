@@ -8,15 +8,16 @@
 /// Vectors lie along the pixels, and the scalars are the weights of kScalars output channels; or
 /// they lie along the output channels, and the scalars are kScalars neighbouring pixels.
 ///
+/// A PairVec for V multiplies pairs of int16: a step is then two channels at one tap.
+///
 /// Preconditions: weights are packed [depth][output channel of the tile]; with vectors along the
 /// pixels, these lie side by side and whole vectors of `source` may be read.
 
 enum class LanesAlong { pixels, channels };
 
-template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors>
+template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors, class V = Vec<T>>
 void correlation_tile(const T* weights, const CorrelationSource<T>& source, std::int64_t depth,
                       T* out, std::int64_t out_pitch, bool adds) {
-  using V = Vec<T>;
   constexpr bool kAlongPixels = kLanesAlong == LanesAlong::pixels;
   const std::int64_t scalar_step = kAlongPixels ? 1 : source.pixel_step;
   V sums[kScalars][kVectors];
@@ -41,13 +42,13 @@ void correlation_tile(const T* weights, const CorrelationSource<T>& source, std:
     weights += kAlongPixels ? kScalars : kVectors * V::kLanes;
   }
   if (adds) {
-    const V one = V::broadcast(T(1));
+    const Vec<T> one = Vec<T>::broadcast(T(1));
 #pragma GCC unroll 16
     for (int m = 0; m < kScalars; ++m) {
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
         T* to = out + m * out_pitch + v * V::kLanes;
-        V::fma(one, sums[m][v], V::load(to)).store(to);
+        Vec<T>::fma(one, Vec<T>(sums[m][v]), Vec<T>::load(to)).store(to);
       }
     }
     return;

@@ -22,6 +22,8 @@ inline T wrapping_add(T a, T b) {
 }
 
 #include "kernels/transpose.inl"
+
+#include "kernels/runs.inl"
 // What the others build on comes first.
 #include "kernels/activation.inl"
 #include "kernels/channel_vectors.inl"
@@ -29,6 +31,7 @@ inline T wrapping_add(T a, T b) {
 #include "kernels/matrix_product.inl"
 #include "kernels/depthwise_rows.inl"
 #include "kernels/depthwise_channels.inl"
+#include "kernels/pairs.inl"
 #include "kernels/rows.inl"
 #include "kernels/weight_gradient.inl"
 #include "kernels/winograd.inl"
@@ -41,29 +44,36 @@ struct KernelArray {
   int count = 0;
 };
 
-template <class T>
+/// Registers that products of V need besides those of a multiplication and addition in one.
+template <class V>
+constexpr int product_registers() {
+  if constexpr (requires { V::kProductRegisters; }) return V::kProductRegisters;
+  return 0;
+}
+
+template <class T, class V>
 constexpr auto make_correlation_kernels() {
   KernelArray<CorrelationKernel<T>, 32> kernels;
-#define FASTCONV_CORRELATION(registers, rows, vectors)                                           \
-  static_assert(vectors <= kMaxCorrelationVectors);                                              \
-  if constexpr (registers <= kRegisters) {                                                       \
-    static_assert(rows * vectors * Vec<T>::kLanes <= kMaxTileElements);                          \
-    kernels.entries[kernels.count++] = {rows, vectors,                                           \
-                                        correlation_tile<T, LanesAlong::pixels, rows, vectors>}; \
+#define FASTCONV_CORRELATION(registers, rows, vectors)                             \
+  static_assert(vectors <= kMaxCorrelationVectors);                                \
+  if constexpr (registers + product_registers<V>() <= kRegisters) {                \
+    static_assert(rows * vectors * V::kLanes <= kMaxTileElements);                 \
+    kernels.entries[kernels.count++] = {                                           \
+        rows, vectors, correlation_tile<T, LanesAlong::pixels, rows, vectors, V>}; \
   }
 #include "kernels/kernels.def"
   return kernels;
 }
 
-template <class T>
+template <class T, class V>
 constexpr auto make_channel_correlation_kernels() {
   KernelArray<ChannelCorrelationKernel<T>, 32> kernels;
-#define FASTCONV_CHANNEL_CORRELATION(registers, pixels, vectors)                      \
-  static_assert(pixels <= kMaxCorrelationPixels);                                     \
-  if constexpr (registers <= kRegisters) {                                            \
-    static_assert(pixels * vectors * Vec<T>::kLanes <= kMaxTileElements);             \
-    kernels.entries[kernels.count++] = {                                              \
-        pixels, vectors, correlation_tile<T, LanesAlong::channels, pixels, vectors>}; \
+#define FASTCONV_CHANNEL_CORRELATION(registers, pixels, vectors)                         \
+  static_assert(pixels <= kMaxCorrelationPixels);                                        \
+  if constexpr (registers + product_registers<V>() <= kRegisters) {                      \
+    static_assert(pixels * vectors * V::kLanes <= kMaxTileElements);                     \
+    kernels.entries[kernels.count++] = {                                                 \
+        pixels, vectors, correlation_tile<T, LanesAlong::channels, pixels, vectors, V>}; \
   }
 #include "kernels/kernels.def"
   return kernels;
@@ -104,10 +114,10 @@ constexpr auto make_matrix_product_kernels() {
 
 template <class T>
 constexpr auto kMatrixProduct = make_matrix_product_kernels<T>();
-template <class T>
-constexpr auto kCorrelation = make_correlation_kernels<T>();
-template <class T>
-constexpr auto kChannelCorrelation = make_channel_correlation_kernels<T>();
+template <class T, class V = Vec<T>>
+constexpr auto kCorrelation = make_correlation_kernels<T, V>();
+template <class T, class V = Vec<T>>
+constexpr auto kChannelCorrelation = make_channel_correlation_kernels<T, V>();
 template <class T>
 constexpr auto kOuterProduct = make_outer_product_kernels<T>();
 template <class T>
@@ -130,6 +140,7 @@ template <class T>
 constexpr TypedKernels<T> make_typed_kernels() {
   TypedKernels<T> kernels{};
   kernels.lanes = Vec<T>::kLanes;
+  kernels.channels_per_element = 1;
   kernels.correlation = {kCorrelation<T>.entries, kCorrelation<T>.count};
   kernels.channel_correlation = {kChannelCorrelation<T>.entries, kChannelCorrelation<T>.count};
   kernels.outer_product = {kOuterProduct<T>.entries, kOuterProduct<T>.count};
@@ -142,16 +153,51 @@ constexpr TypedKernels<T> make_typed_kernels() {
     kernels.vectors_from_planes = vectors_from_planes<T>;
     kernels.vectors_from_pixels = vectors_from_pixels<T>;
     kernels.activate = activate<T>;
-    kernels.depthwise = {depthwise_rows<T>, depthwise_channels<T>, depthwise_row_gradient<T>,
-                         depthwise_channel_gradient<T>, pack_channels<T>, transpose<T>,
-                         pad_rows<T>, interleave_rows<T>};
+    kernels.depthwise = {depthwise_rows<T>,
+                         depthwise_channels<T>,
+                         depthwise_row_gradient<T>,
+                         depthwise_channel_gradient<T>,
+                         pack_channels<T>,
+                         transpose<T>,
+                         pad_rows<T>,
+                         interleave_rows<T>};
+  }
+  return kernels;
+}
+
+template <class T, class Storage>
+constexpr void add_pair_type(TypedKernels<T>& kernels, DataType type) {
+  kernels.load_pairs[static_cast<int>(type)] = load_pairs<T, Storage>;
+  kernels.load_weights[static_cast<int>(type)] = load_weight_pairs<T, Storage>;
+}
+
+/// Of T, with sums of pairs.
+template <class T>
+constexpr TypedKernels<T> make_pair_kernels() {
+  TypedKernels<T> kernels{};
+  if constexpr (PairVec<T>::kExists) {
+    using V = PairVec<T>;
+    kernels.lanes = V::kLanes;
+    kernels.channels_per_element = 2;
+    kernels.correlation = {kCorrelation<T, V>.entries, kCorrelation<T, V>.count};
+    kernels.channel_correlation = {kChannelCorrelation<T, V>.entries,
+                                   kChannelCorrelation<T, V>.count};
+    kernels.all_finite = all_finite<T>;
+    kernels.transpose_sums = transpose_sums<T>;
+    add_result_type<T, T>(kernels, DataType::int32);
+    add_pair_type<T, std::int8_t>(kernels, DataType::int8);
+    add_pair_type<T, std::uint8_t>(kernels, DataType::uint8);
   }
   return kernels;
 }
 
 constexpr KernelTable make_kernel_table(const char* isa) {
-  KernelTable table{isa, make_typed_kernels<float>(), make_typed_kernels<double>(),
-                    make_typed_kernels<std::int32_t>(), make_typed_kernels<std::int64_t>()};
+  KernelTable table{isa,
+                    make_typed_kernels<float>(),
+                    make_typed_kernels<double>(),
+                    make_typed_kernels<std::int32_t>(),
+                    make_typed_kernels<std::int64_t>(),
+                    make_pair_kernels<std::int32_t>()};
   add_result_type<float, float>(table.float32, DataType::float32);
   add_result_type<float, Float16>(table.float32, DataType::float16);
   add_result_type<float, BFloat16>(table.float32, DataType::bfloat16);

@@ -116,6 +116,16 @@ using LoadBlockFunction = void (*)(T* to, std::int64_t to_pitch, const void* fro
                                    std::int64_t from_pitch, std::int64_t from_stride,
                                    BlockShape shape);
 
+/// Instead of the way from an element to the one that completes its pair.
+inline constexpr std::int64_t kNoPartner = std::int64_t{-1} << 62;
+
+/// to[r * to_pitch + i] = the pair of int16 of the elements at from[r * from_pitch + i *
+/// from_stride] and `partner` behind it; without a partner that one is zero.
+template <class T>
+using LoadPairsFunction = void (*)(T* to, std::int64_t to_pitch, const void* from,
+                                   std::int64_t from_pitch, std::int64_t from_stride,
+                                   BlockShape shape, std::int64_t partner);
+
 /// to[i * to_pitch + r] = sum over p < pieces of from[p * piece_pitch + r * from_pitch + i]
 /// for r < shape.rows and i < shape.count: adds up sums in their order, and transposes them.
 template <class T>
@@ -134,6 +144,7 @@ struct WeightShape {
   std::int64_t to_source_pitch;
   std::int64_t to_tap_pitch;
   std::int64_t to_row_step;
+  std::int64_t partner = kNoPartner;  ///< from a weight to the one that completes its pair
 };
 
 /// to[s * to_source_pitch + t * to_tap_pitch + m * to_row_step] =
@@ -203,6 +214,9 @@ struct KernelSpan {
 template <class T>
 struct TypedKernels {
   int lanes;  ///< elements of one vector
+  /// Source channels that an element of a packed tile or of packed weights holds: pairs of int16
+  /// are multiplied by instructions of their own.
+  int channels_per_element;
   KernelSpan<CorrelationKernel<T>> correlation;
   KernelSpan<ChannelCorrelationKernel<T>> channel_correlation;
   KernelSpan<OuterProductKernel<T>> outer_product;
@@ -221,6 +235,7 @@ struct TypedKernels {
   LoadBlockFunction<T> load_block[kDataTypeCount];
   LoadWeightsFunction<T> load_weights[kDataTypeCount];
   StoreBlockFunction<T> store_block[kDataTypeCount];
+  LoadPairsFunction<T> load_pairs[kDataTypeCount];  ///< instead of load_block, for pairs
 };
 
 struct KernelTable {
@@ -229,6 +244,8 @@ struct KernelTable {
   TypedKernels<double> float64;
   TypedKernels<std::int32_t> int32;
   TypedKernels<std::int64_t> int64;
+  /// int32 from pairs of 8-bit elements: correlations alone, none where they would be slower.
+  TypedKernels<std::int32_t> int32_from_pairs;
 
   template <class T>
   const TypedKernels<T>& typed() const {

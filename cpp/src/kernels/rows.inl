@@ -65,12 +65,38 @@ struct ToStorage<BFloat16> {
   }
 };
 
+/// Whether an instruction converts a piece of a row.
+template <class T, class Storage>
+constexpr bool converts_halves(int count) {
+  return kSameType<Storage, Float16> && HalfConversion<T>::kExists && count == Vec<T>::kLanes;
+}
+
+/// A vector or less, which the compiler converts as one.
+template <int kCount, class T, class Storage>
+inline void load_piece(T* __restrict to, const Storage* __restrict from) {
+  if constexpr (converts_halves<T, Storage>(kCount)) {
+    HalfConversion<T>::load(to, from);
+  } else {
+    for (int i = 0; i < kCount; ++i) to[i] = static_cast<T>(to_compute(from[i]));
+  }
+}
+template <int kCount, class T, class Storage>
+inline void store_piece(Storage* __restrict to, const T* __restrict from) {
+  if constexpr (converts_halves<T, Storage>(kCount)) {
+    HalfConversion<T>::store(to, from);
+  } else {
+    for (int i = 0; i < kCount; ++i) to[i] = ToStorage<Storage>::convert(from[i]);
+  }
+}
+
 template <class T, class Storage>
 void load_row(T* to, std::int64_t to_stride, const void* from, std::int64_t from_stride,
               std::int64_t count) {
   const auto* source = static_cast<const Storage*>(from);
   if (to_stride == 1 && from_stride == 1) {
-    for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<T>(to_compute(source[i]));
+    in_pieces<Vec<T>::kLanes>(count, [&](auto width, std::int64_t first) {
+      load_piece<decltype(width)::kElements>(to + first, source + first);
+    });
   } else if (to_stride == 1 && from_stride == 2) {
     for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<T>(to_compute(source[2 * i]));
   } else {
@@ -80,8 +106,8 @@ void load_row(T* to, std::int64_t to_stride, const void* from, std::int64_t from
   }
 }
 
-/// Transposing reads whole cache lines before it leaves them: kTransposeWidth pixels of all
-/// channels at a time; without conversion it takes place in registers.
+/// Transposing takes place in registers, or reads whole cache lines before it leaves them:
+/// kTransposeWidth pixels of all channels at a time.
 template <class T, class Storage>
 void load_block(T* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
                 std::int64_t from_stride, BlockShape shape) {
@@ -92,6 +118,13 @@ void load_block(T* to, std::int64_t to_pitch, const void* from, std::int64_t fro
       transpose_sums(to, to_pitch, source, from_stride, {shape.count, shape.rows}, 1, 0);
       return;
     }
+    const auto load = [&](auto width, std::int64_t r, std::int64_t i) {
+      constexpr int kCount = decltype(width)::kElements;
+      T wide[kCount];
+      load_piece<kCount>(wide, source + r + i * from_stride);
+      return ExtensionVec<T, kCount* int{sizeof(T)}>::load(wide);
+    };
+    if (transpose_squares(to, to_pitch, shape, load)) return;
     for (std::int64_t first = 0; first < shape.count; first += kTransposeWidth) {
       const std::int64_t left = shape.count - first;
       const std::int64_t width = left < kTransposeWidth ? left : kTransposeWidth;
@@ -184,8 +217,12 @@ void load_weights(T* to, const void* from, const WeightShape& shape) {
 
 template <class T, class Storage>
 void store_elements(Storage* to, std::int64_t to_stride, const T* sums, std::int64_t count) {
-  if (to_stride == 1) {
+  if (to_stride == 1 && kSameType<T, Storage>) {
     for (std::int64_t i = 0; i < count; ++i) to[i] = ToStorage<Storage>::convert(sums[i]);
+  } else if (to_stride == 1) {
+    in_pieces<Vec<T>::kLanes>(count, [&](auto width, std::int64_t first) {
+      store_piece<decltype(width)::kElements>(to + first, sums + first);
+    });
   } else {
     std::int64_t first = 0;
     if constexpr (kSameType<T, Storage>) {

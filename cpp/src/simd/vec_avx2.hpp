@@ -71,4 +71,18 @@ struct Vec<double> {
   }
 };
 
+template <>
+struct PairVec<std::int32_t> : ExtensionVec<std::int32_t, 32> {
+  using Base = ExtensionVec<std::int32_t, 32>;
+  static constexpr bool kExists = true;
+  static constexpr int kProductRegisters = 1;
+  PairVec() = default;
+  PairVec(Base base) : Base(base) {}
+  static PairVec fma(PairVec a, PairVec b, PairVec c) {
+    const auto products =
+        _mm256_madd_epi16(reinterpret_cast<__m256i>(a.value), reinterpret_cast<__m256i>(b.value));
+    return Base{reinterpret_cast<Base::Native>(products) + c.value};
+  }
+};
+
 }  // namespace fastconv::avx2

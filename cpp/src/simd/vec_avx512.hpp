@@ -98,5 +98,32 @@ inline void store_every_second(const Vec<double>& vector, double* to) {
   _mm512_mask_storeu_pd(to, kEven, _mm512_maskz_expand_pd(kEven, vector.value));
   _mm512_mask_storeu_pd(to + 8, kEven, _mm512_maskz_expand_pd(kEven, upper));
 }
+template <>
+struct HalfConversion<float> {
+  static constexpr bool kExists = true;
+  static void load(float* to, const void* from) {
+    _mm512_storeu_ps(to, _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(from))));
+  }
+  /// Rounds to nearest, ties to even.
+  static void store(void* to, const float* from) {
+    constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    _mm256_storeu_si256(static_cast<__m256i*>(to),
+                        _mm512_cvtps_ph(_mm512_loadu_ps(from), kNearest));
+  }
+};
+
+template <>
+struct PairVec<std::int32_t> : ExtensionVec<std::int32_t, 64> {
+  using Base = ExtensionVec<std::int32_t, 64>;
+  static constexpr bool kExists = true;
+  static constexpr int kProductRegisters = 1;
+  PairVec() = default;
+  PairVec(Base base) : Base(base) {}
+  static PairVec fma(PairVec a, PairVec b, PairVec c) {
+    const auto products =
+        _mm512_madd_epi16(reinterpret_cast<__m512i>(a.value), reinterpret_cast<__m512i>(b.value));
+    return Base{reinterpret_cast<Base::Native>(products) + c.value};
+  }
+};
 
 }  // namespace fastconv::avx512

@@ -62,5 +62,19 @@ inline void store_every_second(const V& vector, T* to) {
   vector.store(lanes);
   for (int i = 0; i < V::kLanes; ++i) to[2 * i] = lanes[i];
 }
+/// Conversions between whole vectors of T and float16 in memory, in place of arithmetic on the
+/// bits: specialised for instruction sets that have them.
+template <class T>
+struct HalfConversion {
+  static constexpr bool kExists = false;
+};
+
+/// Vectors whose lanes are pairs of int16, except in sums: fma(a, b, c) adds both products of a
+/// lane to c. There are none where no instruction multiplies and adds pairs; where one does, the
+/// instruction set specialises this, with the registers that its product needs before it is added.
+template <class T>
+struct PairVec {
+  static constexpr bool kExists = false;
+};
 
 }  // namespace fastconv::FASTCONV_ISA_NAMESPACE

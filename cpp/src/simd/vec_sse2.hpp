@@ -69,4 +69,18 @@ struct Vec<double> {
   }
 };
 
+template <>
+struct PairVec<std::int32_t> : ExtensionVec<std::int32_t, 16> {
+  using Base = ExtensionVec<std::int32_t, 16>;
+  static constexpr bool kExists = true;
+  static constexpr int kProductRegisters = 0;
+  PairVec() = default;
+  PairVec(Base base) : Base(base) {}
+  static PairVec fma(PairVec a, PairVec b, PairVec c) {
+    const auto products =
+        _mm_madd_epi16(reinterpret_cast<__m128i>(a.value), reinterpret_cast<__m128i>(b.value));
+    return Base{reinterpret_cast<Base::Native>(products) + c.value};
+  }
+};
+
 }  // namespace fastconv::sse2

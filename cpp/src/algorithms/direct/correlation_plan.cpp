@@ -29,6 +29,7 @@
 #include "algorithms/direct/correlation_source.hpp"
 #include "algorithms/direct/correlation_store.hpp"
 #include "algorithms/direct/direct.hpp"
+#include "algorithms/direct/pair_packing.hpp"
 #include "algorithms/direct/tile.hpp"
 #include "algorithms/direct/weight_packing.hpp"
 #include "algorithms/reference/reference.hpp"
@@ -39,10 +40,20 @@ namespace fastconv::direct {
 namespace {
 
 template <class T>
+const TypedKernels<T>& kernels_for(const Problem& problem) {
+  if constexpr (std::is_same_v<T, std::int32_t>) {
+    if (multiplies_pairs(problem)) return active_kernels().int32_from_pairs;
+  }
+  return active_kernels().typed<T>();
+}
+
+template <class T>
 class CorrelationPlan final : public detail::AlgorithmPlan {
  public:
   CorrelationPlan(const Problem& problem, int threads)
-      : problem_(problem), kernels_(active_kernels().typed<T>()), schedule_(problem, threads) {
+      : problem_(problem),
+        kernels_(kernels_for<T>(problem)),
+        schedule_(problem, kernels_, threads) {
     if (problem.pass == Pass::backward_input) {
       for_non_finite_weights_ = reference::make_plan(problem, 1);
     }
@@ -350,8 +361,19 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const std::int64_t first = work.first_group * schedule_.source_channels + sources.first;
     const std::int64_t channels = work.groups * sources.count;
     for (std::int64_t image = 0; image < work.images; ++image) {
+      T* to = packed + image * channels * tile.channel_size();
+      if constexpr (std::is_same_v<T, std::int32_t>) {
+        if (kernels_.channels_per_element == 2) {
+          const std::int64_t of_group =
+              (problem_.pass == Pass::forward ? problem_.c : problem_.k) / problem_.g;
+          pack_source_pairs(tile, source_padding(), work.origin, source, work.n + image,
+                            {work.first_group, work.groups, of_group}, sources,
+                            kernels_.load_pairs[static_cast<int>(source.type())], to);
+          continue;
+        }
+      }
       pack_source(tile, source_padding(), work.origin, source, work.n + image, first, channels,
-                  load_block, packed + image * channels * tile.channel_size());
+                  load_block, to);
     }
   }
 
@@ -513,7 +535,13 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   SourcePadding source_padding() const {
-    if (problem_.pass == Pass::forward) return input_padding(problem_);
+    if (problem_.pass == Pass::forward) {
+      SourcePadding padding = input_padding(problem_);
+      // Both halves of a pair.
+      if (kernels_.channels_per_element == 2)
+        padding.integer = (padding.integer & 0xffff) * 0x10001;
+      return padding;
+    }
     const auto& axes = problem_.axes;
     return {.sizes = {axes[0].output, axes[1].output, axes[2].output}, .mode = PaddingMode::zeros};
   }

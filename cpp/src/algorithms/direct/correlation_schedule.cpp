@@ -71,16 +71,18 @@ FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattenin
 }
 
 template <class T>
-CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, int thread_count)
+CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedKernels<T>& kernels,
+                                            int thread_count)
     : threads(worthwhile_threads(problem, thread_count)),
       parts(problem.is_complex() ? 2 : 1),
-      kernels_(active_kernels().typed<T>()),
+      kernels_(kernels),
       channels_last_(problem.channels_last),
       images_(problem.n),
       groups_(problem.g),
       kernel_{problem.axes[0].kernel, problem.axes[1].kernel, problem.axes[2].kernel} {
   const bool forward = problem.pass == Pass::forward;
-  source_channels = (forward ? problem.c : problem.k) / problem.g * parts;
+  source_channels = ceil_divide((forward ? problem.c : problem.k) / problem.g * parts,
+                                kernels.channels_per_element);
   destination_channels = (forward ? problem.k : problem.c) / problem.g * parts;
   if (problem.n == 0 || destination_channels == 0) return;
   make_phases(problem);

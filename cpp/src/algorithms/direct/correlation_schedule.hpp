@@ -86,13 +86,15 @@ struct Block {
 template <class T>
 class CorrelationSchedule {
  public:
-  CorrelationSchedule(const Problem& problem, int threads);
+  CorrelationSchedule(const Problem& problem, const TypedKernels<T>& kernels, int threads);
   CorrelationSchedule(const CorrelationSchedule&) = delete;  // regions point into phases_
 
   int threads;
   LanesAlong lanes_along = LanesAlong::pixels;
-  std::int64_t parts;                     ///< real numbers that an element consists of
-  std::int64_t source_channels = 0;       ///< of one group, in the real view
+  std::int64_t parts;  ///< real numbers that an element consists of
+  /// Of one group, in the real view; pairs of them where the kernels multiply pairs. A reduction
+  /// takes as many steps for each tap.
+  std::int64_t source_channels = 0;
   std::int64_t destination_channels = 0;  ///< likewise
   std::int64_t groups_per_item = 1;       ///< groups whose tiles are packed together
   std::vector<Block<T>> blocks;

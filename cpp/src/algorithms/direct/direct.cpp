@@ -40,6 +40,7 @@ double estimate_cost(const Problem& problem, int threads) {
   const ComputeType type = problem.compute_type();
   const int lanes = type == ComputeType::float32   ? kernels.float32.lanes
                     : type == ComputeType::float64 ? kernels.float64.lanes
+                    : multiplies_pairs(problem)    ? 2 * kernels.int32.lanes
                     : type == ComputeType::int32   ? kernels.int32.lanes
                                                    : kernels.int64.lanes;
   const std::int64_t channels = (backward ? problem.c : problem.k) / problem.g;
@@ -57,6 +58,23 @@ double estimate_cost(const Problem& problem, int threads) {
           image_bytes / kImageBytesPerSecond +
           bytes(problem.weight_sizes(), problem.weight_type) / weight_bytes_per_second) /
              threads;
+}
+
+bool multiplies_pairs(const Problem& problem) {
+  const bool forward = problem.pass == Pass::forward;
+  const std::int64_t channels = (forward ? problem.c : problem.k) / problem.g;
+  double products = static_cast<double>((forward ? problem.k : problem.c) / problem.g);
+  for (const Axis& axis : problem.axes) products *= static_cast<double>(axis.kernel);
+  // Few channels, or an odd one, are taken out of pixels one by one.
+  constexpr double kWorthwhileProducts = 32.0;
+  const bool one_by_one = problem.channels_last && (channels < 8 || channels % 2 == 1);
+  if (one_by_one && products < kWorthwhileProducts) return false;
+  const DataType source = forward ? problem.input_type : problem.output_type;
+  const std::int64_t padding = problem.padding_integer;
+  return active_kernels().int32_from_pairs.channels_per_element == 2 &&
+         problem.pass != Pass::backward_weight && problem.compute_type() == ComputeType::int32 &&
+         size_of(source) == 1 && size_of(problem.weight_type) == 1 &&
+         padding == static_cast<std::int16_t>(padding);
 }
 
 int worthwhile_threads(const Problem& problem, int threads) {

@@ -34,6 +34,14 @@ class RealView {
                                           : type;
   }
 
+  /// Every `step`-th channel from the given one on.
+  RealView channels_from(std::int64_t channel, std::int64_t step) const {
+    RealView view = *this;
+    view.data_ = at(channel_offset(channel));
+    view.strides_[1] *= step;
+    return view;
+  }
+
   DataType type() const { return type_; }
   int parts() const { return parts_; }
   /// In real elements.

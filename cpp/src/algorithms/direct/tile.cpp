@@ -130,7 +130,7 @@ template <class T>
 class PlanePacker {
  public:
   PlanePacker(const Tile& tile, const SourcePadding& padding, const RealView& source,
-              LoadBlockFunction<T> load_block, const AxisPositions& d, const AxisPositions& h,
+              const BlockLoader<T>& load_block, const AxisPositions& d, const AxisPositions& h,
               const AxisPositions& w)
       : tile_(tile),
         padding_(padding),
@@ -285,7 +285,7 @@ class PlanePacker {
   const Tile& tile_;
   const SourcePadding& padding_;
   const RealView& source_;
-  LoadBlockFunction<T> load_block_;
+  const BlockLoader<T>& load_block_;
   const AxisPositions& d_;
   const AxisPositions& h_;
   const AxisPositions& w_;
@@ -296,7 +296,7 @@ class PlanePacker {
 template <class T>
 void pack_source(const Tile& tile, const SourcePadding& padding, const Extent& origin,
                  const RealView& source, std::int64_t n, std::int64_t first, std::int64_t count,
-                 LoadBlockFunction<T> load_block, T* packed) {
+                 std::type_identity_t<BlockLoader<T>> load_block, T* packed) {
   const Extent size = tile.size_at(origin);
   const auto positions = [&](std::size_t axis, std::size_t plane) {
     const AxisPhases& phases = *tile.phases[axis];
@@ -318,16 +318,14 @@ void pack_source(const Tile& tile, const SourcePadding& padding, const Extent& o
 }
 
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
-                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<float>,
-                          float*);
+                          std::int64_t, std::int64_t, std::int64_t, BlockLoader<float>, float*);
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
-                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<double>,
-                          double*);
+                          std::int64_t, std::int64_t, std::int64_t, BlockLoader<double>, double*);
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
-                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<std::int32_t>,
+                          std::int64_t, std::int64_t, std::int64_t, BlockLoader<std::int32_t>,
                           std::int32_t*);
 template void pack_source(const Tile&, const SourcePadding&, const Extent&, const RealView&,
-                          std::int64_t, std::int64_t, std::int64_t, LoadBlockFunction<std::int64_t>,
+                          std::int64_t, std::int64_t, std::int64_t, BlockLoader<std::int64_t>,
                           std::int64_t*);
 
 }  // namespace fastconv::direct

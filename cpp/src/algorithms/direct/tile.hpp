@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "algorithms/direct/geometry.hpp"
@@ -86,12 +87,36 @@ struct SourcePadding {
 
 SourcePadding input_padding(const Problem& problem);
 
+/// What turns elements of the source into elements of packed planes: one into one, or two channels
+/// that lie `partner` apart into a pair.
+template <class T>
+class BlockLoader {
+ public:
+  BlockLoader(LoadBlockFunction<T> load_block) : load_block_(load_block) {}
+  BlockLoader(LoadPairsFunction<T> load_pairs, std::int64_t partner)
+      : load_pairs_(load_pairs), partner_(partner) {}
+
+  void operator()(T* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
+                  std::int64_t from_stride, BlockShape shape) const {
+    if (load_pairs_ != nullptr) {
+      load_pairs_(to, to_pitch, from, from_pitch, from_stride, shape, partner_);
+    } else {
+      load_block_(to, to_pitch, from, from_pitch, from_stride, shape);
+    }
+  }
+
+ private:
+  LoadBlockFunction<T> load_block_ = nullptr;
+  LoadPairsFunction<T> load_pairs_ = nullptr;
+  std::int64_t partner_ = 0;
+};
+
 /// Copies the source of one tile, channels [first, first + count), into packed planes, converting
 /// to T. Channels are those of the real view. Channels-last memory is read row by row, all channels
 /// at once, other memory plane by plane.
 template <class T>
 void pack_source(const Tile& tile, const SourcePadding& padding, const Extent& origin,
                  const RealView& source, std::int64_t n, std::int64_t first, std::int64_t count,
-                 LoadBlockFunction<T> load_block, T* packed);
+                 std::type_identity_t<BlockLoader<T>> load_block, T* packed);
 
 }  // namespace fastconv::direct

@@ -41,6 +41,8 @@ WeightPacker<T>::WeightPacker(const Problem& problem, const TensorView& weight,
       lanes_(kernels.lanes),
       transpose_(kernels.transpose_sums),
       kernel_{problem.axes[0].kernel, problem.axes[1].kernel, problem.axes[2].kernel},
+      in_pairs_(kernels.channels_per_element == 2),
+      whole_pairs_((problem.pass == Pass::forward ? problem.c : problem.k) / problem.g / 2),
       parts_(weight_.parts()),
       conjugate_(problem.conjugate) {
   const bool forward = problem.pass == Pass::forward;
@@ -53,6 +55,10 @@ template <class T>
 void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int64_t first,
                                  std::int64_t channels, int rows, const ChannelRange& sources,
                                  T* packed) const {
+  if (in_pairs_) {
+    pack_pairs(runs, group, first, channels, rows, sources, packed);
+    return;
+  }
   const TapRows tap_rows(weight_, runs);
   const std::int64_t taps = tap_rows.taps();
   if (channels < rows) std::fill_n(packed, sources.count * taps * rows, T(0));
@@ -127,6 +133,40 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
     }
   }
   return true;
+}
+
+template <class T>
+void WeightPacker<T>::pack_pairs(const Runs& runs, std::int64_t group, std::int64_t first,
+                                 std::int64_t channels, int rows, const ChannelRange& sources,
+                                 T* packed) const {
+  const TapRows tap_rows(weight_, runs);
+  const std::int64_t taps = tap_rows.taps();
+  if (channels < rows) std::fill_n(packed, sources.count * taps * rows, T(0));
+  const std::int64_t whole =
+      std::clamp<std::int64_t>(whole_pairs_ - sources.first, 0, sources.count);
+  WeightShape shape{.sources = whole,
+                    .taps = tap_rows.taps_of_row(),
+                    .rows = channels,
+                    .source_stride = 2 * source_stride_,
+                    .tap_stride = tap_rows.step(),
+                    .row_stride = destination_stride_,
+                    .to_source_pitch = taps * rows,
+                    .to_tap_pitch = rows,
+                    .to_row_step = 1,
+                    .partner = source_stride_};
+  const std::int64_t base =
+      group * group_stride_ + first * destination_stride_ + sources.first * shape.source_stride;
+  const auto load = [&](std::int64_t pair) {
+    for (std::int64_t row = 0; row < tap_rows.rows(); ++row) {
+      load_weights_(packed + (pair * taps + row * shape.taps) * rows,
+                    weight_.at(base + pair * shape.source_stride + tap_rows.offset(row)), shape);
+    }
+  };
+  if (whole > 0) load(0);
+  if (whole == sources.count) return;
+  shape.sources = 1;
+  shape.partner = kNoPartner;
+  load(whole);
 }
 
 template class WeightPacker<float>;
