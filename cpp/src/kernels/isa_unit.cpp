@@ -144,7 +144,10 @@ constexpr TypedKernels<T> make_typed_kernels() {
     kernels.activate = activate<T>;
     kernels.depthwise = {depthwise_rows<T>, depthwise_channels<T>, depthwise_row_gradient<T>,
                          depthwise_channel_gradient<T>, pack_channels<T>, transpose<T>,
-                         pad_rows<T>, interleave_rows<T>};
+                         pad_rows<T>, interleave_rows<T>, kChannelRows, kMaskedLoads, {}};
+    for (int width = 0; width < 8; ++width) {
+      kernels.depthwise.slides[width] = slides<T>(width);
+    }
   }
   return kernels;
 }
