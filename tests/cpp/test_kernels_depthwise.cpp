@@ -62,9 +62,71 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
           }
           const RowTaps<T> taps{pointers.data(), weights.data(), offsets, step, height, kWidth};
           const RowTaps<T> sets[] = {taps, taps};
-          this->kernels_.depthwise.rows({sets, 2, 1, rows, count, out.data(), count + 2, T(2)});
+          this->kernels_.depthwise.rows({sets, 2, 1, rows, count, out.data(), count + 2, T(2),
+                                         RowColumns::apart, kUnlimitedRow});
           ASSERT_TRUE(std::ranges::equal(out, expected))
               << height << " tap rows, " << rows << " rows of " << count << ", step " << step;
+        }
+      }
+    }
+  }
+}
+
+TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  constexpr std::int64_t kHeight = 3;
+  constexpr std::int64_t kMostRowsAhead = 4;
+  const auto& kernels = this->kernels_.depthwise;
+  for (const std::int64_t width : {1, 2, 3, 4, 5, 7, 9}) {
+    for (const std::int64_t step : {1, 2}) {
+      if (step == 2 && (width > 7 || !kernels.slides[width] || !kernels.masks_loads)) continue;
+      for (const std::int64_t rows : {1, 2, 3, 4, 7}) {
+        for (const std::int64_t count :
+             {std::int64_t{1}, lanes, 3 * lanes + 1, 4 * lanes, 9 * lanes + 3}) {
+          const std::int64_t before = width / 2;
+          const std::int64_t source_count = (count - 1) * step + 1;
+          GuardedArray<T> source((rows + kHeight - 1) * source_count);
+          GuardedArray<T> weights(kHeight * width);
+          fill_random(source, this->random_);
+          fill_random(weights, this->random_);
+          std::vector<const T*> pointers;
+          for (std::int64_t r = 0; r < rows + kHeight - 1 + kMostRowsAhead; ++r) {
+            const std::int64_t row = std::min(r, rows + kHeight - 2);
+            pointers.push_back(source.data() + row * source_count - before);
+          }
+          std::vector<std::int64_t> offsets;
+          for (std::int64_t first = 0; first < step; ++first) {
+            for (std::int64_t b = first; b < width; b += step) offsets.push_back(b);
+          }
+          GuardedArray<T> out(rows * count);
+          const RowTaps<T> taps{pointers.data(), weights.data(), offsets.data(), 1, kHeight, width};
+          kernels.rows({&taps,
+                        1,
+                        0,
+                        rows,
+                        count,
+                        out.data(),
+                        count,
+                        T(2),
+                        step == 2 ? RowColumns::every_second : RowColumns::neighbours,
+                        {before, before + source_count}});
+          for (std::int64_t y = 0; y < rows; ++y) {
+            for (std::int64_t x = 0; x < count; ++x) {
+              double sum = 2.0;
+              for (std::int64_t a = 0; a < kHeight; ++a) {
+                for (std::int64_t b = 0; b < width; ++b) {
+                  const std::int64_t at = x * step + offsets[static_cast<std::size_t>(b)] - before;
+                  if (at < 0 || at >= source_count) continue;
+                  sum += static_cast<double>(weights[a * width + b]) *
+                         static_cast<double>(source[(y + a) * source_count + at]);
+                }
+              }
+              ASSERT_NEAR(static_cast<double>(out[y * count + x]), sum,
+                          sizeof(T) == 4 ? 1e-3 : 1e-9)
+                  << width << " taps, step " << step << ", " << rows << " rows of " << count;
+            }
+          }
         }
       }
     }
@@ -74,34 +136,50 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
 TYPED_TEST(DepthwiseKernelsTest, ChannelsAreThePlainSumOfWhatLiesInside) {
   using T = TypeParam;
   const std::int64_t lanes = this->kernels_.lanes;
+  constexpr std::int64_t kHeight = 3;
+  const std::int64_t most_rows = this->kernels_.depthwise.channel_rows;
   for (const std::int64_t channels : {std::int64_t{1}, lanes, 2 * lanes + 1}) {
     for (const std::int64_t pixels : {1, 2, 3, 5, 7, 8, 14, 19}) {
       for (const std::int64_t taps : {1, 2, 3, 4}) {
-        const std::int64_t source_pixels = pixels;  // some taps lie outside on either side
-        GuardedArray<T> source(source_pixels * channels);
-        const std::int64_t vectors = (channels + lanes - 1) / lanes;
-        GuardedArray<T> weights(vectors * taps * lanes);
-        GuardedArray<T> bias(channels);
-        GuardedArray<T> out(pixels * channels);
-        fill_random(source, this->random_);
-        fill_random(weights, this->random_);
-        fill_random(bias, this->random_);
-        const TapBlock block{-channels, 0, 1, taps};
-        const ChannelRow<T> row{source.data(), weights.data()};
-        this->kernels_.depthwise.channels({&row, 1, &block, 1, channels, source_pixels * channels,
-                                           taps * lanes, pixels, channels, bias.data(), out.data(),
-                                           channels});
-        for (std::int64_t p = 0; p < pixels; ++p) {
-          for (std::int64_t c = 0; c < channels; ++c) {
+        for (std::int64_t rows = 1; rows <= most_rows; ++rows) {
+          // Some taps lie outside on either side, and the first row is missing.
+          const std::int64_t source_rows = kHeight + rows - 1;
+          const std::int64_t pitch = pixels * channels;
+          GuardedArray<T> source(source_rows * pitch);
+          const std::int64_t vectors = (channels + lanes - 1) / lanes;
+          GuardedArray<T> weights(vectors * kHeight * taps * lanes);
+          GuardedArray<T> bias(channels);
+          GuardedArray<T> out(rows * pitch);
+          fill_random(source, this->random_);
+          fill_random(weights, this->random_);
+          fill_random(bias, this->random_);
+          std::vector<const T*> pointers(static_cast<std::size_t>(source_rows + most_rows));
+          for (std::int64_t r = 1; r < source_rows; ++r) {
+            pointers[static_cast<std::size_t>(r)] = source.data() + r * pitch;
+          }
+          std::vector<ChannelTap> columns;
+          for (std::int64_t t = 0; t < taps; ++t)
+            columns.push_back({(t - 1) * channels, t * lanes});
+          const ChannelRows<T> set{pointers.data(), weights.data(), taps * lanes, kHeight};
+          this->kernels_.depthwise.channels({&set, 1, columns.data(), taps, 0, channels, pitch, 0,
+                                             kHeight * taps * lanes, rows, pixels, channels,
+                                             bias.data(), out.data(), pitch, channels});
+          for (std::int64_t at = 0; at < rows * pitch; ++at) {
+            const std::int64_t c = at % channels;
+            const std::int64_t p = at / channels % pixels;
             T sum = bias[c];
-            for (std::int64_t t = 0; t < taps; ++t) {
-              const std::int64_t at = p + t - 1;
-              if (at < 0 || at >= source_pixels) continue;
-              sum = multiply_add(source[at * channels + c],
-                                 weights[(c / lanes * taps + t) * lanes + c % lanes], sum);
+            for (std::int64_t a = 0; a < kHeight; ++a) {
+              for (std::int64_t t = 0; t < taps; ++t) {
+                const std::int64_t row = at / pitch + a;
+                const std::int64_t pixel = p + t - 1;
+                if (row == 0 || pixel < 0 || pixel >= pixels) continue;
+                sum = multiply_add(
+                    source[row * pitch + pixel * channels + c],
+                    weights[((c / lanes * kHeight + a) * taps + t) * lanes + c % lanes], sum);
+              }
             }
-            ASSERT_EQ(out[p * channels + c], sum)
-                << channels << " channels, " << pixels << " pixels, " << taps << " taps";
+            ASSERT_EQ(out[at], sum) << channels << " channels, " << rows << " rows of " << pixels
+                                    << " pixels, " << taps << " taps";
           }
         }
       }

@@ -1,121 +1,156 @@
 /// Depthwise convolution with vectors along the channels.
 ///
-/// Tile: kPixels neighbouring output pixels of one vector of channels. kTaps neighbouring taps keep
-/// their weights in registers while kPixels + kTaps - 1 source pixels pass by, each of which is
-/// loaded once: kPixels * kTaps multiply-adds for kPixels + 2 * kTaps - 1 loads.
+/// Tile: kRows output rows x kPixels neighbouring pixels of one vector of channels. Each tap of a
+/// source row loads the weights of every output row that it meets, and kPixels source vectors,
+/// multiplied into all of these rows: kRows * kPixels multiply-adds for kRows + kPixels loads.
 /// At the ends of a row (kEdge) source pixels outside are passed over.
-/// Registers: kPixels + kTaps + 2.
-template <int kTaps, bool kEdge, class T, int kPixels, class Load>
-[[gnu::always_inline]] inline void add_taps(Vec<T> (&sums)[kPixels], const T* row,
-                                            const ChannelBlock<T>& block, std::int64_t offset,
-                                            const T* weights, std::int64_t weight_step,
-                                            const Load& load) {
+/// Registers: kRows * kPixels + kRows + 1.
+inline constexpr int kChannelRows = kRegisters >= 32 ? 3 : 2;
+
+/// One source row into output rows kFirst to kLast; `weights` are those of the kernel row in which
+/// it meets output row 0.
+template <int kFirst, int kLast, bool kEdge, class T, int kRows, int kPixels, class Load>
+[[gnu::always_inline]] inline void add_channel_row(Vec<T> (&sums)[kRows][kPixels], const T* source,
+                                                   std::int64_t first, const T* weights,
+                                                   std::int64_t weight_step,
+                                                   const ChannelBlock<T>& block, const Load& load) {
   using V = Vec<T>;
-  V weight[kTaps];
-#pragma GCC unroll 8
-  for (int t = 0; t < kTaps; ++t) weight[t] = V::load(weights + t * weight_step);
   const auto limit = static_cast<std::uint64_t>(block.source_limit);
-#pragma GCC unroll 16
-  for (int j = 0; j < kPixels + kTaps - 1; ++j, offset += block.source_step) {
-    if (kEdge && static_cast<std::uint64_t>(offset) >= limit) continue;
-    const V loaded = load(row + offset);
+  for (std::int64_t b = 0; b < block.tap_count; ++b) {
+    const ChannelTap tap = block.taps[b];
+    V weight[kRows];
 #pragma GCC unroll 8
-    for (int t = 0; t < kTaps; ++t) {
-      if (j - t >= 0 && j - t < kPixels) sums[j - t] = V::fma(loaded, weight[t], sums[j - t]);
+    for (int r = kFirst; r <= kLast; ++r) {
+      weight[r] = V::load(weights + tap.weight - r * weight_step);
+    }
+    std::int64_t offset = first + tap.offset;
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p, offset += block.source_step) {
+      if (kEdge && static_cast<std::uint64_t>(offset) >= limit) continue;
+      const V loaded = load(source + offset);
+#pragma GCC unroll 8
+      for (int r = kFirst; r <= kLast; ++r) sums[r][p] = V::fma(loaded, weight[r], sums[r][p]);
     }
   }
 }
 
-template <class T, int kPixels, bool kEdge, class Load>
-[[gnu::always_inline]] inline void sum_channels(Vec<T> (&sums)[kPixels],
+template <class T, int kRows, int kPixels, bool kEdge, class Load>
+[[gnu::always_inline]] inline void sum_channels(Vec<T> (&sums)[kRows][kPixels],
                                                 const ChannelBlock<T>& block, std::int64_t pixel,
                                                 std::int64_t channel, const Load& load) {
   using V = Vec<T>;
   const V initial = block.bias == nullptr ? V::zero() : load(block.bias + channel);
-#pragma GCC unroll 16
-  for (int p = 0; p < kPixels; ++p) sums[p] = initial;
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) sums[r][p] = initial;
+  }
   const std::int64_t first = pixel * block.source_step;
-  for (std::int64_t r = 0; r < block.row_count; ++r) {
-    const T* row = block.rows[r].source + channel;
-    const T* row_weights = block.rows[r].weights + channel / V::kLanes * block.weight_pitch;
-    for (std::int64_t i = 0; i < block.block_count; ++i) {
-      const TapBlock& taps = block.blocks[i];
-      const std::int64_t offset = first + taps.offset;
-      const T* weights = row_weights + taps.tap * V::kLanes;
-      const std::int64_t weight_step = taps.tap_step * V::kLanes;
-      if (taps.count == 4) {
-        add_taps<4, kEdge>(sums, row, block, offset, weights, weight_step, load);
-      } else if (taps.count == 3) {
-        add_taps<3, kEdge>(sums, row, block, offset, weights, weight_step, load);
-      } else if (taps.count == 2) {
-        add_taps<2, kEdge>(sums, row, block, offset, weights, weight_step, load);
-      } else {
-        add_taps<1, kEdge>(sums, row, block, offset, weights, weight_step, load);
+  for (std::int64_t set = 0; set < block.set_count && block.tap_count > 0; ++set) {
+    const ChannelRows<T>& rows = block.sets[set];
+    const T* const* sources = rows.sources;
+    const T* weights = rows.weights + block.weight_first + channel / V::kLanes * block.weight_pitch;
+    const auto add = [&]<int kFirst, int kLast>() [[gnu::always_inline]] {
+      if (const T* source = *sources++; source != nullptr) {
+        add_channel_row<kFirst, kLast, kEdge>(sums, source + block.source_first + channel, first,
+                                              weights, rows.weight_step, block, load);
       }
+      weights += rows.weight_step;
+    };
+    if constexpr (kRows > 1) add.template operator()<0, 0>();
+    if constexpr (kRows > 2) add.template operator()<0, 1>();
+    for (std::int64_t a = kRows - 1; a < rows.height; ++a) {
+      add.template operator()<0, kRows - 1>();
+    }
+    if constexpr (kRows > 1) add.template operator()<1, kRows - 1>();
+    if constexpr (kRows > 2) add.template operator()<2, kRows - 1>();
+#pragma GCC unroll 4
+    for (int r = 0; r < kRows; ++r) {
+      if (sources[r] == nullptr) continue;
+      const T* next = sources[r] + block.source_first + channel + first + block.taps[0].offset;
+#pragma GCC unroll 8
+      for (int p = 0; p < kPixels; ++p) __builtin_prefetch(next + p * block.source_step);
     }
   }
 }
 
-template <class T, int kPixels, bool kEdge>
+template <class T, int kRows, int kPixels, bool kEdge>
 [[gnu::noinline]] void depthwise_channel_tile(const ChannelBlock<T>& block, std::int64_t pixel) {
   using V = Vec<T>;
   T* out = block.out + pixel * block.out_step;
   const std::int64_t whole = block.channels - block.channels % V::kLanes;
-  V sums[kPixels];
+  V sums[kRows][kPixels];
   const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
   for (std::int64_t channel = 0; channel < whole; channel += V::kLanes) {
-    sum_channels<T, kPixels, kEdge>(sums, block, pixel, channel, load);
-#pragma GCC unroll 16
-    for (int p = 0; p < kPixels; ++p) sums[p].store(out + p * block.out_step + channel);
+    sum_channels<T, kRows, kPixels, kEdge>(sums, block, pixel, channel, load);
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      T* row = out + r * block.out_pitch + channel;
+#pragma GCC unroll 8
+      for (int p = 0; p < kPixels; ++p) sums[r][p].store(row + p * block.out_step);
+    }
   }
   const std::int64_t rest = block.channels - whole;
   if (rest == 0) return;
-  const auto load_rest = [rest](const T* from) [[gnu::always_inline]] {
-    return V::load_partial(from, rest);
+  const auto load_rest = [rest](const T* from)
+                             [[gnu::always_inline]] { return V::load_partial(from, rest); };
+  sum_channels<T, kRows, kPixels, kEdge>(sums, block, pixel, whole, load_rest);
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+    T* row = out + r * block.out_pitch + whole;
+#pragma GCC unroll 8
+    for (int p = 0; p < kPixels; ++p) sums[r][p].store_partial(row + p * block.out_step, rest);
+  }
+}
+
+template <class T, int kRows>
+void depthwise_channel_strip(const ChannelBlock<T>& block) {
+  constexpr int kMost = kRegisters >= 32 || kRows == 1 ? 8 : 4;
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+  for (std::int64_t b = 0; b < block.tap_count; ++b) {
+    const std::int64_t offset = block.taps[b].offset;
+    if (b == 0 || offset < least) least = offset;
+    if (b == 0 || offset > most) most = offset;
+  }
+  const std::int64_t step = block.source_step;
+  std::int64_t pixel = 0;
+  const auto run = [&]<int kPixels>() {
+    if (least + pixel * step >= 0 && most + (pixel + kPixels - 1) * step < block.source_limit) {
+      depthwise_channel_tile<T, kRows, kPixels, false>(block, pixel);
+    } else {
+      depthwise_channel_tile<T, kRows, kPixels, true>(block, pixel);
+    }
+    pixel += kPixels;
   };
-  sum_channels<T, kPixels, kEdge>(sums, block, pixel, whole, load_rest);
-#pragma GCC unroll 16
-  for (int p = 0; p < kPixels; ++p) {
-    sums[p].store_partial(out + p * block.out_step + whole, rest);
+  while (pixel < block.pixels) {
+    const std::int64_t left = block.pixels - pixel;
+    if constexpr (kMost == 8) {
+      if (left >= 8 && left != 14) {
+        run.template operator()<8>();
+        continue;
+      }
+      if (left >= 7) {
+        run.template operator()<7>();
+        continue;
+      }
+    }
+    if (left >= 4) {
+      run.template operator()<4>();
+    } else if (left >= 2) {
+      run.template operator()<2>();
+    } else {
+      run.template operator()<1>();
+    }
   }
 }
 
 template <class T>
 void depthwise_channels(const ChannelBlock<T>& block) {
-  std::int64_t least = 0;
-  std::int64_t most = 0;
-  for (std::int64_t i = 0; i < block.block_count; ++i) {
-    const TapBlock& taps = block.blocks[i];
-    const std::int64_t last = taps.offset + (taps.count - 1) * block.source_step;
-    if (i == 0 || taps.offset < least) least = taps.offset;
-    if (i == 0 || last > most) most = last;
-  }
-  const std::int64_t step = block.source_step;
-  const auto run = [&]<int kPixels>(std::int64_t pixel) {
-    if (least + pixel * step >= 0 && most + (pixel + kPixels - 1) * step < block.source_limit) {
-      depthwise_channel_tile<T, kPixels, false>(block, pixel);
-    } else {
-      depthwise_channel_tile<T, kPixels, true>(block, pixel);
-    }
-  };
-  for (std::int64_t pixel = 0; pixel < block.pixels;) {
-    const std::int64_t left = block.pixels - pixel;
-    if (left >= 8 && left != 14) {
-      run.template operator()<8>(pixel);
-      pixel += 8;
-    } else if (left >= 7) {
-      run.template operator()<7>(pixel);
-      pixel += 7;
-    } else if (left >= 4) {
-      run.template operator()<4>(pixel);
-      pixel += 4;
-    } else if (left >= 2) {
-      run.template operator()<2>(pixel);
-      pixel += 2;
-    } else {
-      run.template operator()<1>(pixel);
-      pixel += 1;
-    }
+  if (block.rows == 1) depthwise_channel_strip<T, 1>(block);
+  if (block.rows == 2) depthwise_channel_strip<T, 2>(block);
+  if constexpr (kChannelRows > 2) {
+    if (block.rows == 3) depthwise_channel_strip<T, 3>(block);
   }
 }
 
@@ -166,9 +201,8 @@ template <class T, int kHeight, int kWidth>
     add_gradient_pixels<T, kHeight, kWidth>(g, to, load);
   } else {
     const std::int64_t rest = g.channels;
-    const auto load = [rest](const T* from) [[gnu::always_inline]] {
-      return V::load_partial(from, rest);
-    };
+    const auto load = [rest](const T* from)
+                          [[gnu::always_inline]] { return V::load_partial(from, rest); };
     add_gradient_pixels<T, kHeight, kWidth>(g, to, load);
   }
 }
@@ -203,7 +237,8 @@ void pack_channels(T* to, const T* from, std::int64_t from_step, std::int64_t pi
                    std::int64_t channels) {
   using V = Vec<T>;
   if (channels == V::kLanes) {
-    for (std::int64_t p = 0; p < pixels; ++p) V::load(from + p * from_step).store(to + p * V::kLanes);
+    for (std::int64_t p = 0; p < pixels; ++p)
+      V::load(from + p * from_step).store(to + p * V::kLanes);
     return;
   }
   for (std::int64_t p = 0; p < pixels; ++p) {

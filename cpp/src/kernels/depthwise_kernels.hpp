@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 /// Microkernels of depthwise convolution, where every channel is convolved with a kernel of its own
 /// and nothing is added up over channels. Of each kind there is one; it chooses its register tiles
@@ -27,9 +28,29 @@ struct RowTaps {
   std::int64_t width;
 };
 
+/// How the taps of a row lie in the source rows.
+enum class RowColumns : std::uint8_t {
+  apart,         ///< at any offsets
+  neighbours,    ///< offsets[b] = offsets[0] + b
+  every_second,  ///< of a source whose pixels are two elements apart: neighbours, those at even
+                 ///< distances from the first one before those at odd distances
+};
+
+/// Elements [first, end) of each source row exist; what lies outside counts as zeros and is not
+/// read.
+struct RowLimits {
+  std::int64_t first;
+  std::int64_t end;
+};
+
+/// Of packed rows, whose padding is there.
+inline constexpr RowLimits kUnlimitedRow{std::numeric_limits<std::int64_t>::min() / 2,
+                                         std::numeric_limits<std::int64_t>::max() / 2};
+
 /// out[y * pitch + pixel] = initial + the sum over all sets of taps, for `rows` rows of `count`
 /// pixels, vectors along the pixels. Output row y of the block is row y * row_step of the sets, so
-/// all of them have the same step. Reads whole vectors and writes no more than `count` pixels.
+/// all of them have the same step. Reads whole vectors between the limits and writes no more than
+/// `count` pixels.
 template <class T>
 struct RowBlock {
   const RowTaps<T>* taps;
@@ -40,44 +61,53 @@ struct RowBlock {
   T* out;
   std::int64_t pitch;
   T initial;
+  RowColumns columns;
+  RowLimits limits;
 };
 
 template <class T>
 using DepthwiseRowsFunction = void (*)(const RowBlock<T>& block);
 
-/// Up to four neighbouring taps of a row: tap t of output pixel p reads source pixel p + t, counted
-/// from `offset` elements behind the row's pointer, and is multiplied by the weights of tap
-/// `tap + t * tap_step`.
-struct TapBlock {
+/// A tap of a row: output pixel p reads the source p * source_step + offset elements behind the
+/// row's pointer, multiplied by the weights that lie `weight` behind those of the row.
+struct ChannelTap {
   std::int64_t offset;
-  std::int64_t tap;
-  std::int64_t tap_step;  ///< from one of the taps to the next
-  std::int64_t count;
+  std::int64_t weight;
 };
 
-/// Taps of one row of the kernel.
+/// Source rows that neighbouring rows of the kernel meet: row i meets output row r in kernel row
+/// i - r, of `height`.
 template <class T>
-struct ChannelRow {
-  const T* source;   ///< where offset 0 of the blocks lies
-  const T* weights;  ///< of tap 0 and the first vector of channels
+struct ChannelRows {
+  /// height + rows - 1 of them, and channel_rows more that the rows below will read, to be fetched.
+  /// Null for rows to leave out.
+  const T* const* sources;
+  const T* weights;  ///< of the first kernel row
+  std::int64_t weight_step;
+  std::int64_t height;
 };
 
-/// out[p * out_step + c] = bias[c] + the sum over rows and taps, for `pixels` pixels of `channels`
-/// channels that lie side by side, vectors along the channels. Reads and writes no more than those.
-/// Source pixels at an offset below 0, or of `source_limit` or more, are left out of the sum.
+/// out[r * out_pitch + p * out_step + c] = bias[c] + the sum over rows and taps, for `rows` x
+/// `pixels` pixels of `channels` channels that lie side by side, vectors along the channels. Reads
+/// and writes no more than those. `rows` is at most DepthwiseKernels::channel_rows and every
+/// height. Source pixels at an offset below 0, or of `source_limit` or more, are left out.
 template <class T>
 struct ChannelBlock {
-  const ChannelRow<T>* rows;
-  std::int64_t row_count;
-  const TapBlock* blocks;
-  std::int64_t block_count;
-  std::int64_t source_step;  ///< from the source of an output pixel to that of the next
+  const ChannelRows<T>* sets;
+  std::int64_t set_count;
+  const ChannelTap* taps;
+  std::int64_t tap_count;
+  std::int64_t source_first;  ///< the first channel, from the rows' pointers
+  std::int64_t source_step;   ///< from the source of an output pixel to that of the next
   std::int64_t source_limit;
-  std::int64_t weight_pitch;  ///< from one vector of channels to the next; taps follow each other
+  std::int64_t weight_first;  ///< the first channel, from the sets' weights
+  std::int64_t weight_pitch;  ///< from one vector of channels to the next
+  std::int64_t rows;
   std::int64_t pixels;
   std::int64_t channels;
   const T* bias;  ///< or null
   T* out;
+  std::int64_t out_pitch;
   std::int64_t out_step;
 };
 
@@ -176,6 +206,9 @@ struct DepthwiseKernels {
   TransposeFunction<T> transpose;
   PadRowsFunction<T> pad_rows;
   InterleaveRowsFunction<T> interleave_rows;
+  int channel_rows;  ///< output rows of `channels` at once
+  bool masks_loads;  ///< so that short rows are read where they lie
+  bool slides[8];    ///< widths of taps whose neighbours are shifted out of pairs of vectors
 };
 
 }  // namespace fastconv

@@ -16,30 +16,155 @@ constexpr int depthwise_row_vectors() {
   return kFitting < kWanted ? kFitting : kWanted;
 }
 
+/// Widths of taps for which a tile has a variant of its own: every vector of the source is loaded
+/// once, and the taps are shifted out of pairs of neighbours, since loads that cross cache lines
+/// are the bottleneck of small kernels. It takes a vector more of each row than without.
+template <class T>
+constexpr bool slides(int width) {
+  return kRegisters >= 32 && (width == 3 || width == 5 || width == 7) &&
+         width <= Vec<T>::kLanes + 1;
+}
+
+inline constexpr int kSlidingVectors = 4;
+
+/// How a tile finds its taps: of any number for a width of 0.
+template <int kTaps, RowColumns kColumns, bool kBounded>
+struct TapColumns {
+  static constexpr int kWidth = kTaps;
+  static constexpr int kStep = kColumns == RowColumns::every_second ? 2 : 1;
+  static constexpr bool kLimits = kBounded;
+};
+
+template <bool kLimits, class T>
+[[gnu::always_inline]] inline Vec<T> load_inside(const T* row, std::int64_t at,
+                                                 const RowLimits& limits) {
+  if constexpr (kLimits) {
+    return Vec<T>::load_lanes(row + at, Vec<T>::lanes_between(limits.first - at, limits.end - at));
+  } else {
+    return Vec<T>::load(row + at);
+  }
+}
+
+/// Which lanes of a window of kCount vectors lie between the limits, known once for all rows.
+template <class T, int kCount>
+struct WindowLanes {
+  decltype(Vec<T>::lanes_between(0, 0)) of_vector[kCount];
+
+  WindowLanes(std::int64_t start, const RowLimits& limits) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kCount; ++v) {
+      const std::int64_t at = start + v * Vec<T>::kLanes;
+      of_vector[v] = Vec<T>::lanes_between(limits.first - at, limits.end - at);
+    }
+  }
+};
+template <class T>
+struct WindowLanes<T, 0> {
+  WindowLanes(std::int64_t, const RowLimits&) {}
+};
+
+/// Elements kFirst, kFirst + kStep, ... of two vectors that follow each other.
+template <int kFirst, int kStep, class V, int... kLane>
+[[gnu::always_inline]] inline V pick_lanes(V low, V high, std::integer_sequence<int, kLane...>) {
+  return {__builtin_shufflevector(low.value, high.value, (kFirst + kStep * kLane)...)};
+}
+
+/// One vector for each of kVectors, multiplied into output rows kFirst to kLast.
+template <int kFirst, int kLast, class T, int kRows, int kVectors>
+[[gnu::always_inline]] inline void add_tap(Vec<T> (&sums)[kRows][kVectors],
+                                           const Vec<T> (&loaded)[kVectors], const T* weight,
+                                           std::int64_t width) {
+  using V = Vec<T>;
+#pragma GCC unroll 8
+  for (int r = kFirst; r <= kLast; ++r) {
+    const V factor = V::broadcast(weight[-r * width]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(factor, loaded[v], sums[r][v]);
+  }
+}
+
 /// One source row into output rows kFirst to kLast; `weights` are those of the tap row in which the
 /// source row meets output row 0.
-template <int kFirst, int kLast, class T, int kRows, int kVectors>
+template <int kFirst, int kLast, class Columns, class T, int kRows, int kVectors, class Window>
 [[gnu::always_inline]] inline void add_source_row(Vec<T> (&sums)[kRows][kVectors], const T* source,
-                                                  const T* weights, const RowTaps<T>& taps) {
+                                                  std::int64_t first, const T* weights,
+                                                  const RowTaps<T>& taps, const RowLimits& limits,
+                                                  const Window& window_lanes) {
   using V = Vec<T>;
-  const std::int64_t width = taps.width;
-  const std::int64_t* offsets = taps.offsets;
-  for (std::int64_t b = 0; b < width; ++b) {
-    const T* pixels = source + offsets[b];
-    V loaded[kVectors];
+  constexpr int kLanes = V::kLanes;
+  if constexpr (Columns::kWidth == 0) {
+    for (std::int64_t b = 0; b < taps.width; ++b) {
+      V loaded[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) loaded[v] = V::load(pixels + v * V::kLanes);
-    const T* weight_of_row = weights + b;
+      for (int v = 0; v < kVectors; ++v) {
+        loaded[v] =
+            load_inside<Columns::kLimits>(source, first + taps.offsets[b] + v * kLanes, limits);
+      }
+      add_tap<kFirst, kLast>(sums, loaded, weights + b, taps.width);
+    }
+  } else {
+    constexpr int kStep = Columns::kStep;
+    V window[kStep][kVectors + 1];
+    const std::int64_t start = first * kStep + taps.offsets[0];
+    const auto load = [&](int i) [[gnu::always_inline]] {
+      const T* at = source + start + i * kLanes;
+      if constexpr (Columns::kLimits) {
+        return V::load_lanes(at, window_lanes.of_vector[i]);
+      } else {
+        return V::load(at);
+      }
+    };
 #pragma GCC unroll 8
-    for (int r = kFirst; r <= kLast; ++r) {
-      const V weight = V::broadcast(weight_of_row[-r * width]);
+    for (int v = 0; v <= kVectors; ++v) {
+      const V low = load(v * kStep);
+      if constexpr (kStep == 1) {
+        window[0][v] = low;
+      } else {
+        constexpr auto kEach = std::make_integer_sequence<int, kLanes>();
+        const V high = load(v * kStep + 1);
+        window[0][v] = pick_lanes<0, 2>(low, high, kEach);
+        window[1][v] = pick_lanes<1, 2>(low, high, kEach);
+      }
+    }
+    const auto add = [&]<int kTap>() [[gnu::always_inline]] {
+      if constexpr (kTap < Columns::kWidth) {
+        V loaded[kVectors];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(weight, loaded[v], sums[r][v]);
+        for (int v = 0; v < kVectors; ++v) {
+          const auto& part = window[kTap % kStep];
+          loaded[v] =
+              kTap < kStep ? part[v] : V::template slide<kTap / kStep>(part[v], part[v + 1]);
+        }
+        constexpr int kBefore = kTap % kStep * ((Columns::kWidth + 1) / 2);
+        add_tap<kFirst, kLast>(sums, loaded, weights + kBefore + kTap / kStep,
+                               std::int64_t{Columns::kWidth});
+      }
+    };
+    add.template operator()<0>();
+    add.template operator()<1>();
+    add.template operator()<2>();
+    add.template operator()<3>();
+    add.template operator()<4>();
+    add.template operator()<5>();
+    add.template operator()<6>();
+  }
+}
+
+/// What the tile below will read. Rows far apart are too many streams for a processor to foresee.
+template <class T, int kRows, int kVectors>
+[[gnu::always_inline]] inline void fetch_rows(const T* const* rows, std::int64_t step,
+                                              std::int64_t first) {
+  constexpr int kLine = 64 / int{sizeof(T)};
+#pragma GCC unroll 4
+  for (int r = 0; r < kRows; ++r, rows += step) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kVectors * Vec<T>::kLanes; i += kLine) {
+      __builtin_prefetch(*rows + first + i);
     }
   }
 }
 
-template <class T, int kRows, int kVectors>
+template <class T, int kRows, int kVectors, class Columns>
 [[gnu::noinline]] void depthwise_row_tile(const RowBlock<T>& block, std::int64_t y,
                                           std::int64_t first) {
   using V = Vec<T>;
@@ -49,29 +174,33 @@ template <class T, int kRows, int kVectors>
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) sums[r][v] = V::broadcast(block.initial);
   }
+  const RowLimits limits = block.limits;
+  constexpr bool kWindow = Columns::kWidth > 0 && Columns::kLimits;
+  const WindowLanes<T, kWindow ? (kVectors + 1) * Columns::kStep : 0> window(
+      kWindow && block.set_count > 0 ? first * Columns::kStep + block.taps[0].offsets[0] : 0,
+      limits);
   for (std::int64_t set = 0; set < block.set_count; ++set) {
     const RowTaps<T>& taps = block.taps[set];
     const T* const* rows = taps.rows + block.first_row + y * taps.row_step;
     const std::int64_t step = taps.row_step;
     const T* weights = taps.weights;
-    const auto next = [&] {
-      const T* row = *rows + first;
+    const std::int64_t width = Columns::kWidth == 0 ? taps.width : Columns::kWidth;
+    const auto add = [&]<int kFirst, int kLast>() [[gnu::always_inline]] {
+      add_source_row<kFirst, kLast, Columns>(sums, *rows, first, weights, taps, limits, window);
       rows += step;
-      return row;
+      weights += width;
     };
-    if constexpr (kRows > 1) add_source_row<0, 0>(sums, next(), weights, taps);
-    if constexpr (kRows > 2) add_source_row<0, 1>(sums, next(), weights += taps.width, taps);
-    if constexpr (kRows > 3) add_source_row<0, 2>(sums, next(), weights += taps.width, taps);
-    if constexpr (kRows > 1) weights += taps.width;
-    for (std::int64_t a = kRows - 1; a < taps.height; ++a, weights += taps.width) {
-      add_source_row<0, kRows - 1>(sums, next(), weights, taps);
+    if constexpr (kRows > 1) add.template operator()<0, 0>();
+    if constexpr (kRows > 2) add.template operator()<0, 1>();
+    if constexpr (kRows > 3) add.template operator()<0, 2>();
+    for (std::int64_t a = kRows - 1; a < taps.height; ++a) {
+      add.template operator()<0, kRows - 1>();
     }
-    if constexpr (kRows > 1) add_source_row<1, kRows - 1>(sums, next(), weights, taps);
-    if constexpr (kRows > 2) {
-      add_source_row<2, kRows - 1>(sums, next(), weights += taps.width, taps);
-    }
-    if constexpr (kRows > 3) {
-      add_source_row<3, kRows - 1>(sums, next(), weights += taps.width, taps);
+    if constexpr (kRows > 1) add.template operator()<1, kRows - 1>();
+    if constexpr (kRows > 2) add.template operator()<2, kRows - 1>();
+    if constexpr (kRows > 3) add.template operator()<3, kRows - 1>();
+    if (limits.end != kUnlimitedRow.end) {
+      fetch_rows<T, kRows, kVectors * Columns::kStep>(rows, step, first * Columns::kStep);
     }
   }
   T* out = block.out + y * block.pitch + first;
@@ -92,31 +221,52 @@ template <class T, int kRows, int kVectors>
 }
 
 /// kRows output rows from end to end: the widest tile as often as it fits, then one that does.
-template <class T, int kRows>
+template <class T, int kRows, int kTaps, RowColumns kColumns>
 void depthwise_row_strip(const RowBlock<T>& block, std::int64_t y) {
-  constexpr int kMost = depthwise_row_vectors<kRows>();
+  constexpr int kMost = kTaps > 0 ? kSlidingVectors : depthwise_row_vectors<kRows>();
   constexpr std::int64_t kLanes = Vec<T>::kLanes;
-  std::int64_t first = 0;
-  for (; block.count - first > (kMost - 1) * kLanes; first += kMost * kLanes) {
-    depthwise_row_tile<T, kRows, kMost>(block, y, first);
+  const RowTaps<T>& taps = block.taps[0];
+  std::int64_t least = 0;
+  std::int64_t most = 0;
+  if (kTaps == 0 && block.set_count > 0) {
+    least = most = taps.offsets[0];
+    for (std::int64_t b = 1; b < taps.width; ++b) {
+      if (taps.offsets[b] < least) least = taps.offsets[b];
+      if (taps.offsets[b] > most) most = taps.offsets[b];
+    }
   }
-  const std::int64_t vectors = (block.count - first + kLanes - 1) / kLanes;
-  const auto run = [&]<int kVectors>() {
-    if constexpr (kVectors < kMost) {
-      if (vectors == kVectors) depthwise_row_tile<T, kRows, kVectors>(block, y, first);
+  const auto run = [&]<int kVectors>(std::int64_t first) {
+    if constexpr (kTaps > 0) {
+      depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, kColumns, kMaskedLoads>>(block, y,
+                                                                                        first);
+    } else if (first + least >= block.limits.first &&
+               first + kVectors * kLanes + most <= block.limits.end) {
+      depthwise_row_tile<T, kRows, kVectors, TapColumns<0, kColumns, false>>(block, y, first);
+    } else {
+      depthwise_row_tile<T, kRows, kVectors, TapColumns<0, kColumns, true>>(block, y, first);
     }
   };
-  run.template operator()<1>();
-  run.template operator()<2>();
-  run.template operator()<3>();
-  run.template operator()<4>();
-  run.template operator()<5>();
-  run.template operator()<6>();
-  run.template operator()<7>();
+  std::int64_t first = 0;
+  for (; block.count - first > (kMost - 1) * kLanes; first += kMost * kLanes) {
+    run.template operator()<kMost>(first);
+  }
+  const std::int64_t vectors = (block.count - first + kLanes - 1) / kLanes;
+  const auto run_rest = [&]<int kVectors>() {
+    if constexpr (kVectors < kMost) {
+      if (vectors == kVectors) run.template operator()<kVectors>(first);
+    }
+  };
+  run_rest.template operator()<1>();
+  run_rest.template operator()<2>();
+  run_rest.template operator()<3>();
+  run_rest.template operator()<4>();
+  run_rest.template operator()<5>();
+  run_rest.template operator()<6>();
+  run_rest.template operator()<7>();
 }
 
-template <class T>
-void depthwise_rows(const RowBlock<T>& block) {
+template <class T, int kTaps, RowColumns kColumns>
+void depthwise_row_strips(const RowBlock<T>& block) {
   std::int64_t most = kMostDepthwiseRows;
   for (std::int64_t set = 0; set < block.set_count; ++set) {
     if (block.taps[set].height < most) most = block.taps[set].height;
@@ -124,12 +274,38 @@ void depthwise_rows(const RowBlock<T>& block) {
   for (std::int64_t y = 0; y < block.rows;) {
     const std::int64_t left = block.rows - y;
     const std::int64_t rows = left < most ? left : most;
-    if (rows == 1) depthwise_row_strip<T, 1>(block, y);
-    if (rows == 2) depthwise_row_strip<T, 2>(block, y);
-    if (rows == 3) depthwise_row_strip<T, 3>(block, y);
-    if (rows == 4) depthwise_row_strip<T, 4>(block, y);
+    if (rows == 1) depthwise_row_strip<T, 1, kTaps, kColumns>(block, y);
+    if (rows == 2) depthwise_row_strip<T, 2, kTaps, kColumns>(block, y);
+    if (rows == 3) depthwise_row_strip<T, 3, kTaps, kColumns>(block, y);
+    if (rows == 4) depthwise_row_strip<T, 4, kTaps, kColumns>(block, y);
     y += rows;
   }
+}
+
+template <class T>
+void depthwise_rows(const RowBlock<T>& block) {
+  bool done = false;
+  const auto slide = [&]<int kTaps>() {
+    if constexpr (slides<T>(kTaps)) {
+      if (block.set_count == 0 || block.taps[0].width != kTaps) return;
+      if constexpr (kMaskedLoads) {
+        if (block.columns == RowColumns::every_second) {
+          depthwise_row_strips<T, kTaps, RowColumns::every_second>(block);
+          done = true;
+        }
+      }
+      // Without masks nothing but packed rows, of which whole vectors may be read.
+      if (block.columns == RowColumns::neighbours &&
+          (kMaskedLoads || block.limits.end == kUnlimitedRow.end)) {
+        depthwise_row_strips<T, kTaps, RowColumns::neighbours>(block);
+        done = true;
+      }
+    }
+  };
+  slide.template operator()<3>();
+  slide.template operator()<5>();
+  slide.template operator()<7>();
+  if (!done) depthwise_row_strips<T, 0, RowColumns::apart>(block);
 }
 
 /// Gradient of the weight with vectors along the pixels. Tile: kHeight x kWidth taps, whose sums
@@ -172,9 +348,8 @@ template <class T, int kHeight, int kWidth>
   const std::int64_t whole = g.count - g.count % V::kLanes;
   const std::int64_t rest = g.count - whole;
   const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
-  const auto load_rest = [rest](const T* from) [[gnu::always_inline]] {
-    return V::load_partial(from, rest);
-  };
+  const auto load_rest = [rest](const T* from)
+                             [[gnu::always_inline]] { return V::load_partial(from, rest); };
   const auto add_rows = [&]<int kRows>(std::int64_t y) [[gnu::always_inline]] {
     for (std::int64_t pixel = 0; pixel < whole; pixel += V::kLanes) {
       add_gradient_rows<T, kRows>(sums, g, y, pixel, load);

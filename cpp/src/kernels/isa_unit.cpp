@@ -21,16 +21,17 @@ inline T wrapping_add(T a, T b) {
   return static_cast<T>(static_cast<Element>(a) + static_cast<Element>(b));
 }
 
+// What the others build on comes first.
+#include "kernels/activation.inl"
+#include "kernels/depthwise_rows.inl"
 #include "kernels/transpose.inl"
 
 #include "kernels/runs.inl"
-// What the others build on comes first.
-#include "kernels/activation.inl"
+
 #include "kernels/channel_vectors.inl"
 #include "kernels/correlation.inl"
-#include "kernels/matrix_product.inl"
-#include "kernels/depthwise_rows.inl"
 #include "kernels/depthwise_channels.inl"
+#include "kernels/matrix_product.inl"
 #include "kernels/pairs.inl"
 #include "kernels/rows.inl"
 #include "kernels/weight_gradient.inl"
@@ -160,7 +161,13 @@ constexpr TypedKernels<T> make_typed_kernels() {
                          pack_channels<T>,
                          transpose<T>,
                          pad_rows<T>,
-                         interleave_rows<T>};
+                         interleave_rows<T>,
+                         kChannelRows,
+                         kMaskedLoads,
+                         {}};
+    for (int width = 0; width < 8; ++width) {
+      kernels.depthwise.slides[width] = slides<T>(width);
+    }
   }
   return kernels;
 }

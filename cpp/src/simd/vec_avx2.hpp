@@ -7,6 +7,7 @@
 namespace fastconv::avx2 {
 
 inline constexpr int kRegisters = 16;
+inline constexpr bool kMaskedLoads = true;
 
 template <class T>
 struct Vec : ExtensionVec<T, 32> {
@@ -24,6 +25,13 @@ struct Vec<float> {
   static Vec load(const float* from) { return {_mm256_loadu_ps(from)}; }
   static Vec load_partial(const float* from, std::int64_t count) {
     return {_mm256_maskload_ps(from, mask(count))};
+  }
+  static __m256i lanes_between(std::int64_t first, std::int64_t end) {
+    const LaneRange range = LaneRange::clamped(first, end, kLanes);
+    return _mm256_andnot_si256(mask(range.first), mask(range.end));
+  }
+  static Vec load_lanes(const float* from, __m256i lanes) {
+    return {_mm256_maskload_ps(from, lanes)};
   }
   void store(float* to) const { _mm256_storeu_ps(to, value); }
   void store_partial(float* to, std::int64_t count) const {
@@ -53,6 +61,13 @@ struct Vec<double> {
   static Vec load(const double* from) { return {_mm256_loadu_pd(from)}; }
   static Vec load_partial(const double* from, std::int64_t count) {
     return {_mm256_maskload_pd(from, mask(count))};
+  }
+  static __m256i lanes_between(std::int64_t first, std::int64_t end) {
+    const LaneRange range = LaneRange::clamped(first, end, kLanes);
+    return _mm256_andnot_si256(mask(range.first), mask(range.end));
+  }
+  static Vec load_lanes(const double* from, __m256i lanes) {
+    return {_mm256_maskload_pd(from, lanes)};
   }
   void store(double* to) const { _mm256_storeu_pd(to, value); }
   void store_partial(double* to, std::int64_t count) const {

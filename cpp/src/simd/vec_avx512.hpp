@@ -7,6 +7,13 @@
 namespace fastconv::avx512 {
 
 inline constexpr int kRegisters = 32;
+inline constexpr bool kMaskedLoads = true;
+
+/// Bits [first, end) of `lanes`.
+inline unsigned lane_bits(std::int64_t first, std::int64_t end, int lanes) {
+  const LaneRange range = LaneRange::clamped(first, end, lanes);
+  return ((1u << range.end) - 1u) & ~((1u << range.first) - 1u);
+}
 
 template <class T>
 struct Vec : ExtensionVec<T, 64> {
@@ -43,6 +50,18 @@ struct Vec<float> {
     const auto mask = static_cast<__mmask16>((1u << count) - 1u);
     return {_mm512_maskz_loadu_ps(mask, from)};
   }
+  static __mmask16 lanes_between(std::int64_t first, std::int64_t end) {
+    return static_cast<__mmask16>(lane_bits(first, end, kLanes));
+  }
+  /// Lanes from kFirst on of two vectors that follow each other.
+  template <int kFirst>
+  static Vec slide(Vec low, Vec high) {
+    return {_mm512_castsi512_ps(_mm512_alignr_epi32(_mm512_castps_si512(high.value),
+                                                    _mm512_castps_si512(low.value), kFirst))};
+  }
+  static Vec load_lanes(const float* from, __mmask16 lanes) {
+    return {_mm512_maskz_loadu_ps(lanes, from)};
+  }
   void store(float* to) const { _mm512_storeu_ps(to, value); }
   void store_partial(float* to, std::int64_t count) const {
     _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1u), value);
@@ -70,6 +89,18 @@ struct Vec<double> {
   static Vec load_partial(const double* from, std::int64_t count) {
     const auto mask = static_cast<__mmask8>((1u << count) - 1u);
     return {_mm512_maskz_loadu_pd(mask, from)};
+  }
+  static __mmask8 lanes_between(std::int64_t first, std::int64_t end) {
+    return static_cast<__mmask8>(lane_bits(first, end, kLanes));
+  }
+  /// Lanes from kFirst on of two vectors that follow each other.
+  template <int kFirst>
+  static Vec slide(Vec low, Vec high) {
+    return {_mm512_castsi512_pd(_mm512_alignr_epi64(_mm512_castpd_si512(high.value),
+                                                    _mm512_castpd_si512(low.value), kFirst))};
+  }
+  static Vec load_lanes(const double* from, __mmask8 lanes) {
+    return {_mm512_maskz_loadu_pd(lanes, from)};
   }
   void store(double* to) const { _mm512_storeu_pd(to, value); }
   void store_partial(double* to, std::int64_t count) const {

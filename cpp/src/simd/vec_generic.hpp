@@ -21,6 +21,20 @@ struct Arithmetic<std::int64_t> {
   using Type = std::uint64_t;
 };
 
+/// Lanes [first, end) of a vector; with masked loads a mask takes its place.
+struct LaneRange {
+  int first;
+  int end;
+
+  /// Both may lie beyond the vector.
+  static LaneRange clamped(std::int64_t first, std::int64_t end, int lanes) {
+    const auto inside = [lanes](std::int64_t lane) {
+      return lane < 0 ? 0 : lane > lanes ? lanes : static_cast<int>(lane);
+    };
+    return {inside(first), inside(end)};
+  }
+};
+
 template <class T, int kBytes>
 struct ExtensionVec {
   using Element = typename Arithmetic<T>::Type;
@@ -36,6 +50,15 @@ struct ExtensionVec {
   static ExtensionVec load_partial(const T* from, std::int64_t count) {
     alignas(kBytes) T lanes[kLanes] = {};
     for (std::int64_t i = 0; i < count; ++i) lanes[i] = from[i];
+    return load(lanes);
+  }
+  static LaneRange lanes_between(std::int64_t first, std::int64_t end) {
+    return LaneRange::clamped(first, end, kLanes);
+  }
+  /// Zeros in all other lanes, of which nothing is read.
+  static ExtensionVec load_lanes(const T* from, LaneRange range) {
+    alignas(kBytes) T lanes[kLanes] = {};
+    for (int i = range.first; i < range.end; ++i) lanes[i] = from[i];
     return load(lanes);
   }
   void store(T* to) const { *reinterpret_cast<Unaligned*>(to) = value; }

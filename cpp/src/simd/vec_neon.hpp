@@ -7,6 +7,7 @@
 namespace fastconv::neon {
 
 inline constexpr int kRegisters = 32;
+inline constexpr bool kMaskedLoads = false;
 
 template <class T>
 struct Vec : ExtensionVec<T, 16> {
@@ -26,6 +27,20 @@ struct Vec<float> {
     float lanes[kLanes] = {};
     for (std::int64_t i = 0; i < count; ++i) lanes[i] = from[i];
     return {vld1q_f32(lanes)};
+  }
+  /// Lanes from kFirst on of two vectors that follow each other.
+  template <int kFirst>
+  static Vec slide(Vec low, Vec high) {
+    if constexpr (kFirst == kLanes) return high;
+    return {vextq_f32(low.value, high.value, kFirst % kLanes)};
+  }
+  static LaneRange lanes_between(std::int64_t first, std::int64_t end) {
+    return LaneRange::clamped(first, end, kLanes);
+  }
+  static Vec load_lanes(const float* from, LaneRange range) {
+    float lanes[kLanes] = {};
+    for (int i = range.first; i < range.end; ++i) lanes[i] = from[i];
+    return load(lanes);
   }
   void store(float* to) const { vst1q_f32(to, value); }
   void store_partial(float* to, std::int64_t count) const {
@@ -49,6 +64,20 @@ struct Vec<double> {
     double lanes[kLanes] = {};
     for (std::int64_t i = 0; i < count; ++i) lanes[i] = from[i];
     return {vld1q_f64(lanes)};
+  }
+  /// Lanes from kFirst on of two vectors that follow each other.
+  template <int kFirst>
+  static Vec slide(Vec low, Vec high) {
+    if constexpr (kFirst == kLanes) return high;
+    return {vextq_f64(low.value, high.value, kFirst % kLanes)};
+  }
+  static LaneRange lanes_between(std::int64_t first, std::int64_t end) {
+    return LaneRange::clamped(first, end, kLanes);
+  }
+  static Vec load_lanes(const double* from, LaneRange range) {
+    double lanes[kLanes] = {};
+    for (int i = range.first; i < range.end; ++i) lanes[i] = from[i];
+    return load(lanes);
   }
   void store(double* to) const { vst1q_f64(to, value); }
   void store_partial(double* to, std::int64_t count) const {

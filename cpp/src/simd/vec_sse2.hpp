@@ -8,6 +8,7 @@ namespace fastconv::sse2 {
 
 /// Of 16, one holds the product before it is added.
 inline constexpr int kRegisters = 15;
+inline constexpr bool kMaskedLoads = false;
 
 template <class T>
 struct Vec : ExtensionVec<T, 16> {
@@ -28,6 +29,14 @@ struct Vec<float> {
     alignas(16) float lanes[kLanes] = {};
     for (std::int64_t i = 0; i < count; ++i) lanes[i] = from[i];
     return {_mm_load_ps(lanes)};
+  }
+  static LaneRange lanes_between(std::int64_t first, std::int64_t end) {
+    return LaneRange::clamped(first, end, kLanes);
+  }
+  static Vec load_lanes(const float* from, LaneRange range) {
+    float lanes[kLanes] = {};
+    for (int i = range.first; i < range.end; ++i) lanes[i] = from[i];
+    return load(lanes);
   }
   void store(float* to) const { _mm_storeu_ps(to, value); }
   void store_partial(float* to, std::int64_t count) const {
@@ -54,6 +63,14 @@ struct Vec<double> {
   static Vec load(const double* from) { return {_mm_loadu_pd(from)}; }
   static Vec load_partial(const double* from, std::int64_t count) {
     return {count >= 2 ? _mm_loadu_pd(from) : count == 1 ? _mm_load_sd(from) : _mm_setzero_pd()};
+  }
+  static LaneRange lanes_between(std::int64_t first, std::int64_t end) {
+    return LaneRange::clamped(first, end, kLanes);
+  }
+  static Vec load_lanes(const double* from, LaneRange range) {
+    double lanes[kLanes] = {};
+    for (int i = range.first; i < range.end; ++i) lanes[i] = from[i];
+    return load(lanes);
   }
   void store(double* to) const { _mm_storeu_pd(to, value); }
   void store_partial(double* to, std::int64_t count) const {

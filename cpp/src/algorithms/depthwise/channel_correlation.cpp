@@ -2,15 +2,15 @@
 /// the taps are few, memory is read where it lies:
 ///
 ///     parallel for each image, block of rows, block of columns
-///       for each row, phase, block of channels                                 [L1]
-///         the kernel: 8 pixels x one vector of channels, all taps              [registers]
+///       for each few rows, phase, block of channels                            [L1]
+///         the kernel: rows x 8 pixels x one vector of channels, all taps       [registers]
 ///
 /// Otherwise one vector of channels at a time is packed [slice][row][column][channel], transposed
 /// if memory has channels apart, so that rows which follow each other share the first-level cache:
 ///
 ///     parallel for each image, vector of channels, block of rows
 ///       pack the source that the rows read                                     [L2]
-///       for each row, phase
+///       for each few rows, phase
 ///         the kernel                                                           [registers]
 ///       transpose the result, if memory has channels apart
 ///
@@ -26,11 +26,9 @@ using direct::ceil_divide;
 
 namespace {
 
-/// Neighbouring taps that the kernel takes together.
-constexpr std::int64_t kMostTaps = 4;
-/// Source that the tap rows of a block of columns span, within the second-level cache.
-constexpr std::int64_t kWindowBytes = 384 * 1024;
-constexpr std::int64_t kLeastColumns = 32;
+/// Source that the tap rows of a block of columns span, within the first-level cache, so that a
+/// row finds there what those above it have read.
+constexpr std::int64_t kWindowBytes = 32 * 1024;
 /// What a tile of 8 pixels reads of all channels that are computed together, within the first-level
 /// cache.
 constexpr std::int64_t kTileBytes = 28 * 1024;
@@ -58,7 +56,10 @@ ChannelCorrelation<T>::ChannelCorrelation(const PassDescription<T>& pass)
   const std::int64_t lanes = pass_.kernels.lanes;
   constexpr auto kBytes = static_cast<std::int64_t>(sizeof(T));
   vectors_ = ceil_divide(problem.c, lanes);
-  for (const TapRun& run : pass_.axes[2].runs) append_blocks(run);
+  for (const TapRun& run : pass_.axes[2].runs) append_taps(run);
+  for (const TapRun& run : pass_.axes[1].runs) {
+    most_rows_ = std::max(most_rows_, rows_together(run));
+  }
   const auto& axes = problem.axes;
 
   const std::int64_t tile_bytes = (kTilePixels + axes[2].kernel - 1) * axes[1].kernel * kBytes;
@@ -68,13 +69,14 @@ ChannelCorrelation<T>::ChannelCorrelation(const PassDescription<T>& pass)
       std::min(problem.c, ceil_divide(ceil_divide(problem.c, channel_blocks), lanes) * lanes);
   const std::int64_t row_pixels = axes[0].kernel * axes[1].kernel;
   const std::int64_t columns = pass_.axes[2].phases.count;
-  in_place_.columns = std::clamp(kWindowBytes / (row_pixels * problem.c * kBytes), kLeastColumns,
-                                 std::max(kLeastColumns, columns));
+  const std::int64_t window = kWindowBytes / (row_pixels * problem.c * kBytes);
+  in_place_.columns =
+      std::clamp(window / kTilePixels * kTilePixels, kTilePixels, std::max(kTilePixels, columns));
   in_place_.column_items = ceil_divide(columns, in_place_.columns);
   const std::int64_t rows = pass_.axes[1].phases.count;
   const std::int64_t images = std::max<std::int64_t>(1, problem.n) * pass_.axes[0].phases.count;
   const std::int64_t wanted = ceil_divide(kWantedItems, in_place_.column_items * images);
-  in_place_.rows = ceil_divide(rows, std::min(rows, wanted));
+  in_place_.rows = ceil_divide(ceil_divide(rows, std::min(rows, wanted)), most_rows_) * most_rows_;
   in_place_.row_items = ceil_divide(rows, in_place_.rows);
 
   packed_.channels = lanes;
@@ -103,18 +105,23 @@ std::int64_t ChannelCorrelation<T>::packed_slices() const {
 }
 
 template <class T>
-void ChannelCorrelation<T>::append_blocks(const TapRun& run) {
-  const std::int64_t most = run.step == 1 ? kMostTaps : 1;
-  RunBlocks result{static_cast<std::int64_t>(blocks_.size()), 0};
+void ChannelCorrelation<T>::append_taps(const TapRun& run) {
+  RunTaps result{static_cast<std::int64_t>(taps_.size()), 0};
   for (const TapGroup& group : run.groups) {
-    for (std::int64_t t = 0; t < group.count; t += most) {
-      blocks_.push_back({pass_.axes[2].source(group.plane, group.shift + t * run.step),
-                         group.kernel + t * group.kernel_step, group.kernel_step,
-                         std::min(most, group.count - t)});
-      ++result.count;
+    for (std::int64_t t = 0; t < group.count; ++t, ++result.count) {
+      taps_.push_back({pass_.axes[2].source(group.plane, group.shift + t * run.step),
+                       (group.kernel + t * group.kernel_step) * pass_.kernels.lanes});
     }
   }
-  run_blocks_.push_back(result);
+  run_taps_.push_back(result);
+}
+
+/// Rows share source rows where their taps are neighbours.
+template <class T>
+std::int64_t ChannelCorrelation<T>::rows_together(const TapRun& run) const {
+  std::int64_t rows = run.step == 1 ? pass_.kernels.depthwise.channel_rows : 1;
+  for (const TapGroup& group : run.groups) rows = std::min(rows, group.count);
+  return rows;
 }
 
 template <class T>
@@ -173,20 +180,19 @@ void ChannelCorrelation<T>::pack_weights(const TensorView& weight, T* packed) co
 }
 
 template <class T>
-std::int64_t ChannelCorrelation<T>::most_rows() const {
-  return pass_.problem.axes[0].kernel * pass_.problem.axes[1].kernel;
-}
-
-template <class T>
 typename ChannelCorrelation<T>::Memory ChannelCorrelation<T>::lay_out(Arena& arena) const {
   const std::int64_t lanes = pass_.kernels.lanes;
   const std::int64_t packed =
       packable_ ? packed_rows() * packed_slices() * source_size(2) * lanes : 0;
   const std::int64_t sums = packable_ ? packed_.rows * packed_.columns * lanes : 0;
-  return {arena.take<TapBlock>(2 * blocks_.size()),
-          arena.take<ChannelRow<T>>(static_cast<std::size_t>(2 * most_rows())),
-          arena.take<T>(
-              static_cast<std::size_t>(std::max(in_place_.columns * in_place_.channels, sums))),
+  const auto kernel_rows =
+      static_cast<std::size_t>(pass_.problem.axes[0].kernel * pass_.problem.axes[1].kernel);
+  const std::int64_t row_sums = most_rows_ * in_place_.columns * in_place_.channels;
+  return {arena.take<ChannelTap>(taps_.size()),
+          arena.take<const T*>(kernel_rows *
+                               static_cast<std::size_t>(2 * pass_.kernels.depthwise.channel_rows)),
+          arena.take<ChannelRows<T>>(kernel_rows),
+          arena.take<T>(static_cast<std::size_t>(std::max(row_sums, sums))),
           arena.take<T>(static_cast<std::size_t>(packed)),
           arena.take<T>(static_cast<std::size_t>(sums))};
 }
@@ -291,6 +297,7 @@ void ChannelCorrelation<T>::pack(const PassArrays<T>& arrays, Item& item,
   }
   item.source = {memory.packed, (end_row - first_row) * pitch, pitch, lanes, first_slice,
                  first_row};
+  item.packed = true;
   item.channels_together = lanes;
   item.destination.gathers = arrays.destination.stride(1) != 1 && pass_.axes[0].runs.size() == 1 &&
                              h_axis.runs.size() == 1 && w_axis.runs.size() == 1;
@@ -334,52 +341,67 @@ template <class T>
 void ChannelCorrelation<T>::run_item(const PassArrays<T>& arrays, const Item& item,
                                      const Memory& memory) const {
   const auto& [d_axis, h_axis, w_axis] = pass_.axes;
-  const auto& axes = pass_.problem.axes;
-  const std::int64_t tap_elements = pass_.kernels.lanes;
+  const direct::RealView& destination = arrays.destination;
   for (const TapRun& d : d_axis.runs) {
     if (item.slice >= d.run->count) continue;
-    for (std::int64_t row = item.row; row < item.row + item.rows; ++row) {
-      for (const TapRun& h : h_axis.runs) {
-        if (row >= h.run->count) continue;
-        std::int64_t rows = 0;
-        for (const TapGroup& dg : d.groups) {
-          for (std::int64_t td = 0; td < dg.count; ++td) {
-            const std::int64_t sd = d_axis.source(dg.plane, item.slice + dg.shift + td * d.step);
-            if (sd < 0 || sd >= source_size(0)) continue;
-            for (const TapGroup& hg : h.groups) {
-              for (std::int64_t th = 0; th < hg.count; ++th) {
-                const std::int64_t sh = h_axis.source(hg.plane, row + hg.shift + th * h.step);
-                if (sh < 0 || sh >= source_size(1)) continue;
-                const std::int64_t kernel_row = (dg.kernel + td * dg.kernel_step) * axes[1].kernel +
-                                                hg.kernel + th * hg.kernel_step;
-                memory.rows[rows++] = {item.source.at(sd, sh),
-                                       arrays.weights + kernel_row * axes[2].kernel * tap_elements};
-              }
-            }
-          }
-        }
-        const std::int64_t to = item.n * arrays.destination.stride(0) +
-                                d.run->destination(item.slice) * arrays.destination.stride(2) +
-                                h.run->destination(row) * arrays.destination.stride(3);
+    for (const TapRun& h : h_axis.runs) {
+      const std::int64_t end = std::min(item.row + item.rows, h.run->count);
+      const std::int64_t together = rows_together(h);
+      for (std::int64_t row = item.row; row < end; row += together) {
+        const std::int64_t count = std::min(together, end - row);
+        const Rows rows{row, count, find_rows(arrays, item, d, h, row, count, memory),
+                        item.n * destination.stride(0) +
+                            d.run->destination(item.slice) * destination.stride(2) +
+                            h.run->destination(row) * destination.stride(3),
+                        h.run->destination_step * destination.stride(3)};
         for (std::size_t i = 0; i < w_axis.runs.size(); ++i) {
-          const TapRun& w = w_axis.runs[i];
-          const std::int64_t columns = std::min(item.columns, w.run->count - item.column);
-          if (columns > 0) run_row(arrays, item, w, run_blocks_[i], columns, rows, to, row, memory);
+          run_rows(arrays, item, rows, w_axis.runs[i], run_taps_[i], memory);
         }
       }
     }
   }
 }
 
+/// The source rows that rows [row, row + rows) read; returns how many sets they form.
 template <class T>
-void ChannelCorrelation<T>::run_row(const PassArrays<T>& arrays, const Item& item,
-                                    const TapRun& run, const RunBlocks& run_blocks,
-                                    std::int64_t pixels, std::int64_t row_count,
-                                    std::int64_t destination, std::int64_t row,
-                                    const Memory& memory) const {
+std::int64_t ChannelCorrelation<T>::find_rows(const PassArrays<T>& arrays, const Item& item,
+                                              const TapRun& d, const TapRun& h, std::int64_t row,
+                                              std::int64_t rows, const Memory& memory) const {
+  const auto& [d_axis, h_axis, w_axis] = pass_.axes;
+  const auto& axes = pass_.problem.axes;
+  const std::int64_t row_weights = axes[2].kernel * pass_.kernels.lanes;
+  std::int64_t sets = 0;
+  const T** next = memory.rows;
+  for (const TapGroup& dg : d.groups) {
+    for (std::int64_t td = 0; td < dg.count; ++td) {
+      const std::int64_t sd = d_axis.source(dg.plane, item.slice + dg.shift + td * d.step);
+      if (sd < 0 || sd >= source_size(0)) continue;
+      const std::int64_t kernel_slice = (dg.kernel + td * dg.kernel_step) * axes[1].kernel;
+      for (const TapGroup& hg : h.groups) {
+        memory.sets[sets++] = {next, arrays.weights + (kernel_slice + hg.kernel) * row_weights,
+                               hg.kernel_step * row_weights, hg.count};
+        const std::int64_t read = hg.count + rows - 1;
+        for (std::int64_t i = 0; i < read + pass_.kernels.depthwise.channel_rows; ++i) {
+          const std::int64_t sh = h_axis.source(hg.plane, row + hg.shift + i * h.step);
+          const bool left_out = sh < 0 || sh >= source_size(1) || (i >= read && item.packed);
+          *next++ = left_out ? nullptr : item.source.at(sd, sh);
+        }
+      }
+    }
+  }
+  return sets;
+}
+
+template <class T>
+void ChannelCorrelation<T>::run_rows(const PassArrays<T>& arrays, const Item& item,
+                                     const Rows& rows, const TapRun& run, const RunTaps& taps,
+                                     const Memory& memory) const {
+  const std::int64_t pixels = std::min(item.columns, run.run->count - item.column);
+  if (pixels <= 0) return;
   const Problem& problem = pass_.problem;
   const std::int64_t lanes = pass_.kernels.lanes;
   const std::int64_t channel_stride = arrays.destination.stride(1);
+  const bool gathers = item.destination.gathers;
   const bool plain = problem.activation == Activation::none && !problem.accumulate;
   const bool writes = plain && channel_stride == 1;
   const Epilogue<T> epilogue{nullptr, 0, problem.activation, problem.accumulate};
@@ -388,38 +410,28 @@ void ChannelCorrelation<T>::run_row(const PassArrays<T>& arrays, const Item& ite
   const std::int64_t to_step = run.run->destination_step * arrays.destination.stride(4);
   const auto type = static_cast<int>(arrays.destination.type());
   // Pixels outside are told by their offset, so it counts from the first element of the row.
-  for (std::int64_t i = 0; i < run_blocks.count; ++i) {
-    memory.blocks[i] = blocks_[static_cast<std::size_t>(run_blocks.first + i)];
-    memory.blocks[i].offset = memory.blocks[i].offset * pixel + item.column * source_step;
+  for (std::int64_t t = 0; t < taps.count; ++t) {
+    const ChannelTap& tap = taps_[static_cast<std::size_t>(taps.first + t)];
+    memory.taps[t] = {tap.offset * pixel + item.column * source_step, tap.weight};
   }
   for (std::int64_t c = 0; c < item.channels; c += item.channels_together) {
     const std::int64_t channels = std::min(item.channels_together, item.channels - c);
     const std::int64_t channel = item.channel + c;
-    ChannelRow<T>* rows = memory.rows + most_rows();
-    for (std::int64_t r = 0; r < row_count; ++r) {
-      rows[r] = {memory.rows[r].source + c, memory.rows[r].weights + channel * pass_.kernel_size()};
-    }
-    std::byte* to = arrays.destination.at(
-        destination + run.run->destination(item.column) * arrays.destination.stride(4) +
-        channel * channel_stride);
-    T* sums = item.destination.gathers ? memory.sums + (row - item.row) * item.columns * lanes
-                                       : memory.sums;
-    const std::int64_t sums_pitch = item.destination.gathers ? lanes : channels;
-    const ChannelBlock<T> block{rows,
-                                row_count,
-                                memory.blocks,
-                                run_blocks.count,
-                                source_step,
-                                source_size(2) * pixel,
-                                pass_.kernel_size() * lanes,
-                                pixels,
-                                channels,
-                                arrays.bias == nullptr ? nullptr : arrays.bias + channel,
-                                writes ? reinterpret_cast<T*>(to) : sums,
-                                writes ? to_step : sums_pitch};
-    pass_.kernels.depthwise.channels(block);
-    if (!writes && !item.destination.gathers) {
-      pass_.kernels.store_block[type](to, to_step, channel_stride, sums, sums_pitch,
+    const std::int64_t at = rows.destination + channel * channel_stride +
+                            run.run->destination(item.column) * arrays.destination.stride(4);
+    std::byte* to = arrays.destination.at(at);
+    const std::int64_t sums_step = gathers ? lanes : channels;
+    const std::int64_t sums_pitch = item.columns * sums_step;
+    T* sums = memory.sums + (gathers ? (rows.first - item.row) * sums_pitch : 0);
+    pass_.kernels.depthwise.channels(
+        {memory.sets, rows.sets, memory.taps, taps.count, c, source_step, source_size(2) * pixel,
+         channel * pass_.kernel_size(), pass_.kernel_size() * lanes, rows.count, pixels, channels,
+         arrays.bias == nullptr ? nullptr : arrays.bias + channel,
+         writes ? reinterpret_cast<T*>(to) : sums, writes ? rows.pitch : sums_pitch,
+         writes ? to_step : sums_step});
+    for (std::int64_t r = 0; !writes && !gathers && r < rows.count; ++r) {
+      pass_.kernels.store_block[type](arrays.destination.at(at + r * rows.pitch), to_step,
+                                      channel_stride, sums + r * sums_pitch, sums_step,
                                       {pixels, channels}, epilogue);
     }
   }

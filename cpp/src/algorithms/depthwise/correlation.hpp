@@ -56,6 +56,8 @@ class RowCorrelation {
     std::int64_t first_tap;  ///< of those of one source channel, in all phases
     std::int64_t tap_count;
     std::int64_t first_offset;
+    RowColumns columns;           ///< of packed planes
+    RowColumns columns_in_place;  ///< of the source itself
   };
   struct Memory {
     T* packed;
@@ -64,13 +66,11 @@ class RowCorrelation {
     const T** rows;
     RowTaps<T>* taps;
   };
-  /// Columns of a tile, in packed planes or where they lie.
+  /// A tile, in packed planes or where it lies.
   struct Zone {
     std::int64_t n;
     direct::Extent origin;
-    std::int64_t columns;
-    const T* packed;
-    bool in_place;
+    const T* packed;  ///< null in place
   };
   /// Source rows of one channel and slice that the tap rows of a group read.
   struct RowSet {
@@ -110,12 +110,14 @@ class RowCorrelation {
   std::vector<Phase> phases_;
   std::vector<std::int64_t> kernel_index_;  ///< kernel element of each packed tap
   std::vector<std::int64_t> offsets_;       ///< of the taps of each run of the last axis
-  std::int64_t groups_together_ = 1;        ///< packed at once where memory interleaves them
+  std::vector<std::int64_t> offsets_in_place_;
+  std::int64_t groups_together_ = 1;  ///< packed at once where memory interleaves them
   std::int64_t groups_per_item_ = 1;
   std::int64_t group_blocks_ = 1;
   std::int64_t row_sets_ = 1;
+  std::int64_t most_rows_ahead_ = 0;
   bool pads_zeros_ = false;      ///< and steps through rows by 1 or 2
-  bool reads_in_place_ = false;  ///< where rows are contiguous
+  bool reads_in_place_ = false;  ///< where the elements of a row lie side by side
   bool interleaves_ = false;     ///< two phases of a row
 };
 
@@ -136,8 +138,8 @@ class ChannelCorrelation {
   void run(const PassArrays<T>& arrays, void* workspace) const;
 
  private:
-  /// Blocks of taps of a run of the last axis.
-  struct RunBlocks {
+  /// Taps of a run of the last axis.
+  struct RunTaps {
     std::int64_t first;
     std::int64_t count;
   };
@@ -150,8 +152,9 @@ class ChannelCorrelation {
     std::int64_t channels = 1;  ///< computed together
   };
   struct Memory {
-    TapBlock* blocks;
-    ChannelRow<T>* rows;
+    ChannelTap* taps;
+    const T** rows;
+    ChannelRows<T>* sets;
     T* sums;
     T* packed;
     T* transposed;
@@ -182,12 +185,22 @@ class ChannelCorrelation {
     std::int64_t channel;
     std::int64_t channels;
     std::int64_t channels_together;
+    bool packed;
     ItemSource source;
     ItemDestination destination;
   };
 
-  void append_blocks(const TapRun& run);
-  std::int64_t most_rows() const;
+  /// Output rows that the kernel computes together.
+  struct Rows {
+    std::int64_t first;
+    std::int64_t count;
+    std::int64_t sets;
+    std::int64_t destination;
+    std::int64_t pitch;  ///< of the destination
+  };
+
+  void append_taps(const TapRun& run);
+  std::int64_t rows_together(const TapRun& run) const;
   std::int64_t packed_rows() const;
   std::int64_t packed_slices() const;
   std::int64_t source_size(std::size_t axis) const {
@@ -199,16 +212,19 @@ class ChannelCorrelation {
   void pack(const PassArrays<T>& arrays, Item& item, const Memory& memory) const;
   void store_gathered(const PassArrays<T>& arrays, const Item& item, const Memory& memory) const;
   void run_item(const PassArrays<T>& arrays, const Item& item, const Memory& memory) const;
-  void run_row(const PassArrays<T>& arrays, const Item& item, const TapRun& run,
-               const RunBlocks& run_blocks, std::int64_t pixels, std::int64_t row_count,
-               std::int64_t destination, std::int64_t row, const Memory& memory) const;
+  std::int64_t find_rows(const PassArrays<T>& arrays, const Item& item, const TapRun& d,
+                         const TapRun& h, std::int64_t row, std::int64_t rows,
+                         const Memory& memory) const;
+  void run_rows(const PassArrays<T>& arrays, const Item& item, const Rows& rows, const TapRun& run,
+                const RunTaps& taps, const Memory& memory) const;
 
   PassDescription<T> pass_;
   bool possible_;
   bool packable_ = false;
   std::int64_t vectors_ = 0;      ///< of channels
-  std::vector<TapBlock> blocks_;  ///< offsets count pixels
-  std::vector<RunBlocks> run_blocks_;
+  std::int64_t most_rows_ = 1;    ///< together
+  std::vector<ChannelTap> taps_;  ///< offsets count pixels
+  std::vector<RunTaps> run_taps_;
   Cut in_place_;
   Cut packed_;
 };

@@ -19,9 +19,9 @@ std::optional<std::string> refuses(const Problem& problem) {
   return direct::refuses(problem);
 }
 
-/// Measured beside `direct`: with one output channel for each input channel never more than a
-/// tenth slower, mostly two to four times as fast; with several, `direct` computes them together
-/// from what it loads once, and is faster in most layouts.
+/// Measured beside `direct`: with one output channel for each input channel mostly two to four
+/// times as fast; with several, `direct` computes them together from what it loads once, and is
+/// faster in most layouts.
 double estimate_cost(const Problem& problem, int threads) {
   return (problem.k == problem.g ? 0.5 : 1.25) * direct::estimate_cost(problem, threads);
 }

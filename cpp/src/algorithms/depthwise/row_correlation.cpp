@@ -1,7 +1,8 @@
 /// Forward and backward-input passes with vectors along the pixels:
 ///
 ///     parallel for each image, block of channels, tile
-///       pack the tile's source into padded planes (direct/tile.hpp)            [L1, L2]
+///       pack the tile's source into padded planes (direct/tile.hpp), unless
+///         the kernel reads its rows where they lie                             [L1, L2]
 ///       for each destination channel, phase
 ///         for each set of rows that meets the same tap rows
 ///           the kernel: rows x vectors of pixels in registers, all taps        [registers]
@@ -27,10 +28,26 @@ constexpr std::int64_t kInterleavedBytes = 512 * 1024;
 constexpr std::int64_t kInterleavedGroups = 16;
 /// Source elements that an item of work should have at least.
 constexpr std::int64_t kItemElements = 32 * 1024;
+/// Rows beyond those that a tile reads, for the kernel to fetch.
+constexpr std::int64_t kRowsAhead = 4;
+/// Pieces of long rows are no shorter while there are rows to cut: memory is read faster in rows.
+constexpr std::int64_t kLeastCutRow = 4096;
 /// Rows of sums on their way into a destination that the kernel cannot write.
 constexpr std::int64_t kSumRows = 16;
-/// Vectors of a row from which on it is worth to treat its ends apart.
-constexpr std::int64_t kLeastInPlace = 8;
+/// Vectors of a row from which on its ends may be slow.
+constexpr std::int64_t kLeastInPlace = 10;
+
+/// Whether taps at these offsets are neighbours as the kernels understand it.
+RowColumns row_columns(const std::int64_t* offsets, std::int64_t count, std::int64_t source_step) {
+  bool neighbours = count > 0;
+  for (std::int64_t t = 0; t < count; ++t) {
+    const std::int64_t even = source_step == 2 ? (count + 1) / 2 : count;
+    const std::int64_t expected = t < even ? t * source_step : (t - even) * source_step + 1;
+    neighbours = neighbours && offsets[t] == offsets[0] + expected;
+  }
+  if (!neighbours) return RowColumns::apart;
+  return source_step == 2 ? RowColumns::every_second : RowColumns::neighbours;
+}
 
 /// Calls body(kd, kh, kw) for the kernel element of every tap, in the order of packed weights.
 template <class Body>
@@ -53,7 +70,8 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
   const auto bytes = [&] {
     return pass_.sources * tile_.channel_size() * static_cast<std::int64_t>(sizeof(T));
   };
-  while (bytes() > kTileBytes && tile_.halve(pass_.kernels.lanes * 8)) {
+  while (bytes() > kTileBytes &&
+         (tile_.halve(kLeastCutRow) || tile_.halve(pass_.kernels.lanes * 8))) {
   }
   groups_together_ = std::clamp<std::int64_t>(kInterleavedBytes / bytes(), 1,
                                               std::min(kInterleavedGroups, pass_.problem.g));
@@ -67,7 +85,10 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
   for (const TapRun& w : w_axis.runs) {
     for (const TapGroup& group : w.groups) {
       for (std::int64_t t = 0; t < group.count; ++t) {
-        offsets_.push_back(group.plane * tile_.plane_size + group.shift + t * w.step);
+        const std::int64_t shift = group.shift + t * w.step;
+        offsets_.push_back(group.plane * tile_.plane_size + shift);
+        offsets_in_place_.push_back(w_axis.phases.residues[static_cast<std::size_t>(group.plane)] +
+                                    w_axis.phases.source_step * shift);
       }
     }
   }
@@ -75,8 +96,6 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
   pads_zeros_ = (pass_.problem.padding_mode == PaddingMode::zeros ||
                  pass_.problem.pass == Pass::backward_input) &&
                 phases.source_step <= 2;
-  reads_in_place_ = pads_zeros_ && phases.source_step == 1 &&
-                    tile_.size[2] >= (kLeastInPlace + 2) * pass_.kernels.lanes;
   interleaves_ = w_axis.runs.size() == 2 && w_axis.runs[0].run->destination_step == 2 &&
                  d_axis.phases.count == 1;
   const auto& axes = pass_.problem.axes;
@@ -88,10 +107,18 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
         sets += dg.count * static_cast<std::int64_t>(h.groups.size());
       }
       row_sets_ = std::max(row_sets_, pass_.sources * sets);
+      most_rows_ahead_ = std::max(most_rows_ahead_, kRowsAhead * h.step);
       std::int64_t first_offset = 0;
       for (const TapRun& w : w_axis.runs) {
-        phases_.push_back({{&d, &h, &w}, taps, 0, first_offset});
-        first_offset += w.run->tap_count();
+        const std::int64_t width = w.run->tap_count();
+        phases_.push_back(
+            {{&d, &h, &w},
+             taps,
+             0,
+             first_offset,
+             row_columns(offsets_.data() + first_offset, width, 1),
+             row_columns(offsets_in_place_.data() + first_offset, width, phases.source_step)});
+        first_offset += width;
         for_each_tap(d, h, w, [&](std::int64_t kd, std::int64_t kh, std::int64_t kw) {
           kernel_index_.push_back((kd * axes[1].kernel + kh) * axes[2].kernel + kw);
         });
@@ -99,6 +126,14 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
         taps = static_cast<std::int64_t>(kernel_index_.size());
       }
     }
+  }
+  const DepthwiseKernels<T>& kernels = pass_.kernels.depthwise;
+  if (pads_zeros_ && phases.source_step == 1) {
+    reads_in_place_ = kernels.masks_loads || tile_.size[2] >= kLeastInPlace * pass_.kernels.lanes;
+  } else if (pads_zeros_) {
+    const std::int64_t width = w_axis.runs[0].run->tap_count();
+    reads_in_place_ = kernels.masks_loads && width < 8 && kernels.slides[width] &&
+                      phases_[0].columns_in_place == RowColumns::every_second;
   }
 }
 
@@ -134,12 +169,14 @@ typename RowCorrelation<T>::Memory RowCorrelation<T>::lay_out(Arena& arena) cons
   // Rows are padded and read in whole vectors.
   const std::int64_t packed =
       groups_together_ * pass_.sources * tile_.channel_size() + 2 * pass_.kernels.lanes;
-  const std::int64_t zeros = reads_in_place_ ? tile_.pitch[2] + pass_.kernels.lanes : 0;
+  const std::int64_t zeros = reads_in_place_ ? pass_.axes[2].phases.source_step *
+                                                   (tile_.pitch[2] + 8 * pass_.kernels.lanes)
+                                             : 0;
   const std::int64_t sum_rows =
       interleaves_ ? 2 * tile_.size[1] : std::min(kSumRows, tile_.size[1]);
   return {arena.take<T>(count(packed)), arena.take<T>(count(zeros)),
           arena.take<T>(count(sum_rows * sums_pitch())),
-          arena.take<const T*>(count(row_sets_ * tile_.pitch[1])),
+          arena.take<const T*>(count(row_sets_ * (tile_.pitch[1] + most_rows_ahead_))),
           arena.take<RowTaps<T>>(count(row_sets_))};
 }
 
@@ -169,34 +206,22 @@ void RowCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t item,
   const std::int64_t first = item % group_blocks_ * groups_per_item_;
   const std::int64_t end = std::min(first + groups_per_item_, pass_.problem.g);
   const std::int64_t n = item / group_blocks_;
-  const Extent size = tile_.size_at(origin);
-  Zone zone{n, origin, size[2], memory.packed, false};
+  Zone zone{n, origin, memory.packed};
   const bool rows_lie = arrays.source.stride(4) == 1 && pads_zeros_;
   const bool interleaved = arrays.source.stride(1) == 1 && pass_.problem.g > 1;
   const std::int64_t together = interleaved ? groups_together_ : 1;
-  // Columns whose vectors lie inside every row; the others are packed.
-  const std::int64_t lanes = pass_.kernels.lanes;
-  const direct::AxisPhases& columns = pass_.axes[2].phases;
-  const std::int64_t start = columns.source_first + origin[2];
-  const std::int64_t left =
-      std::max<std::int64_t>(0, ceil_divide(std::max<std::int64_t>(0, -start), lanes) * lanes);
-  const std::int64_t inside = (source_size(2) - start - columns.reach - left) / lanes * lanes;
-  const std::int64_t middle = std::min(inside, (size[2] - left) / lanes * lanes);
-  const bool in_place = reads_in_place_ && rows_lie && middle >= kLeastInPlace * lanes;
-  if (in_place) std::fill_n(memory.zeros, tile_.pitch[2] + lanes, T(0));
+  const bool in_place = reads_in_place_ && rows_lie;
+  if (in_place) {
+    std::fill_n(memory.zeros,
+                pass_.axes[2].phases.source_step * (tile_.pitch[2] + 8 * pass_.kernels.lanes),
+                T(0));
+  }
   for (std::int64_t group = first; group < end; group += together) {
     const std::int64_t groups = std::min(together, end - group);
     if (in_place) {
-      const auto packed_zone = [&](std::int64_t from, std::int64_t to) {
-        if (from >= to) return;
-        Zone part{n, {origin[0], origin[1], origin[2] + from}, to - from, memory.packed, false};
-        pack_rows(arrays, part, group);
-        run_channels(arrays, part, group, memory);
-      };
-      packed_zone(0, left);
-      run_channels(arrays, {n, {origin[0], origin[1], origin[2] + left}, middle, nullptr, true},
-                   group, memory);
-      packed_zone(left + middle, size[2]);
+      for (std::int64_t g = 0; g < groups; ++g) {
+        run_channels(arrays, {n, origin, nullptr}, group + g, memory);
+      }
       continue;
     }
     if (rows_lie && !interleaved) {
@@ -227,7 +252,7 @@ void RowCorrelation<T>::pack_rows(const PassArrays<T>& arrays, const Zone& zone,
   const Extent size = tile_.size_at(zone.origin);
   const std::int64_t slices = size[0] + d_axis.phases.reach;
   const std::int64_t rows = size[1] + h_axis.phases.reach;
-  const std::int64_t columns = zone.columns + w_axis.phases.reach;
+  const std::int64_t columns = size[2] + w_axis.phases.reach;
   const direct::RealView& source = arrays.source;
   T* plane = const_cast<T*>(zone.packed);
   for (std::int64_t s = 0; s < pass_.sources; ++s) {
@@ -294,7 +319,7 @@ void RowCorrelation<T>::store_joined(const PassArrays<T>& arrays, const Phase& o
   if (size[0] == 0 || size[1] == 0) return;
   const TapRun& even = pass_.axes[2].runs[0];
   const std::int64_t even_count =
-      std::clamp<std::int64_t>(even.run->count - zone.origin[2], 0, zone.columns);
+      std::clamp<std::int64_t>(even.run->count - zone.origin[2], 0, tile_.size[2]);
   const std::int64_t at = zone.n * destination.stride(0) + channel * destination.stride(1) +
                           d->run->destination(zone.origin[0]) * destination.stride(2) +
                           h->run->destination(zone.origin[1]) * destination.stride(3) +
@@ -311,7 +336,7 @@ const T** RowCorrelation<T>::find_rows(const PassArrays<T>& arrays, const Zone& 
                                        const RowSet& set, const Memory& memory,
                                        const T** rows) const {
   const auto& [d_axis, h_axis, w_axis] = pass_.axes;
-  if (!zone.in_place) {
+  if (zone.packed != nullptr) {
     const std::int64_t plane = (set.depth_plane * tile_.phases[1]->plane_count() + set.row_plane) *
                                tile_.phases[2]->plane_count();
     const T* row = zone.packed + set.source * tile_.channel_size() + plane * tile_.plane_size +
@@ -324,7 +349,8 @@ const T** RowCorrelation<T>::find_rows(const PassArrays<T>& arrays, const Zone& 
   const std::int64_t first = h_axis.source(set.row_plane, zone.origin[1] + set.first_row);
   const std::int64_t base = zone.n * source.stride(0) +
                             (set.group * pass_.sources + set.source) * source.stride(1) +
-                            sd * source.stride(2) + w_axis.phases.source_first + zone.origin[2];
+                            sd * source.stride(2) + w_axis.phases.source_first +
+                            w_axis.phases.source_step * zone.origin[2];
   const bool outside = sd < 0 || sd >= source_size(0);
   for (std::int64_t p = 0; p < set.rows; ++p) {
     const std::int64_t sh = first + p * h_axis.phases.source_step;
@@ -340,8 +366,7 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
                                   std::int64_t group, std::int64_t channel, const Memory& memory,
                                   T* joined) const {
   const auto& [d, h, w] = phase.runs;
-  Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
-  size[2] = std::min(size[2], zone.columns);
+  const Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
   if (size[0] == 0 || size[1] == 0 || size[2] == 0) return;
   const Problem& problem = pass_.problem;
   const T bias = arrays.bias == nullptr ? T(0) : arrays.bias[channel];
@@ -351,6 +376,12 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
   const bool plain = problem.activation == Activation::none && !problem.accumulate;
   const bool writes = plain && to_step == 1;
   const std::int64_t width = w->run->tap_count();
+  const bool in_place = zone.packed == nullptr;
+  const direct::AxisPhases& columns = pass_.axes[2].phases;
+  const std::int64_t column = columns.source_first + columns.source_step * zone.origin[2];
+  const RowLimits limits = in_place ? RowLimits{-column, source_size(2) - column} : kUnlimitedRow;
+  const std::int64_t* offsets =
+      (in_place ? offsets_in_place_ : offsets_).data() + phase.first_offset;
   for (std::int64_t jd = 0; jd < size[0]; ++jd) {
     std::int64_t sets = 0;
     const T** rows = memory.rows;
@@ -359,11 +390,10 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
       for (const TapGroup& dg : d->groups) {
         for (std::int64_t td = 0; td < dg.count; ++td) {
           for (const TapGroup& hg : h->groups) {
-            memory.taps[sets++] = {rows,    weights,  offsets_.data() + phase.first_offset,
-                                   h->step, hg.count, width};
+            memory.taps[sets++] = {rows, weights, offsets, h->step, hg.count, width};
             rows = find_rows(arrays, zone,
                              {group, s, dg.plane, jd + dg.shift + td * d->step, hg.plane, hg.shift,
-                              size[1] + (hg.count - 1) * h->step},
+                              size[1] + (hg.count - 1) * h->step + kRowsAhead * h->step},
                              memory, rows);
             weights += hg.count * width;
           }
@@ -381,9 +411,16 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
           h->step * h->run->destination_step * arrays.destination.stride(3);
       const std::int64_t most = writes || joined != nullptr ? row_count : kSumRows;
       for (std::int64_t y = 0; y < row_count; y += most) {
-        RowBlock<T> block{
-            memory.taps, sets,        first + y * h->step, std::min(most, row_count - y),
-            size[2],     memory.sums, sums_pitch(),        bias};
+        RowBlock<T> block{memory.taps,
+                          sets,
+                          first + y * h->step,
+                          std::min(most, row_count - y),
+                          size[2],
+                          memory.sums,
+                          sums_pitch(),
+                          bias,
+                          in_place ? phase.columns_in_place : phase.columns,
+                          limits};
         std::byte* at =
             arrays.destination.at(to + h->run->destination(zone.origin[1] + first + y * h->step) *
                                            arrays.destination.stride(3));
