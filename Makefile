@@ -127,6 +127,7 @@ bench-smoke: build-bench $(VENV)/installed-test ## See that every benchmark runs
 	build/bench/bench/bench_kernels --benchmark_min_time=0.001
 	build/bench/bench/bench_plans --rows=smoke.txt --benchmark_min_time=0.001
 	$(VENV)/bin/python bench/compare_peers.py --smoke
+	$(VENV)/bin/python bench/check_selection.py --rows smoke.txt --seconds 0.01
 
 cpp_files = $$(find cpp python/bindings tests/cpp bench -name '*.[chi]pp' -o -name '*.inl')
 

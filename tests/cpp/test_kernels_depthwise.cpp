@@ -286,8 +286,8 @@ TYPED_TEST(DepthwiseKernelsTest, CopiesMoveEveryElement) {
       GuardedArray<T> from(rows * count);
       fill_random(from, this->random_);
       GuardedArray<T> transposed(count * rows);
-      this->kernels_.depthwise.transpose(transposed.data(), rows, from.data(), count,
-                                         {rows, count});
+      this->kernels_.transpose_sums(transposed.data(), rows, from.data(), count, {rows, count}, 1,
+                                    0);
       for (std::int64_t r = 0; r < rows; ++r) {
         for (std::int64_t i = 0; i < count; ++i) {
           ASSERT_EQ(transposed[i * rows + r], from[r * count + i]);

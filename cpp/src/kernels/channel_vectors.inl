@@ -1,44 +1,5 @@
 /// Pixels with a vector of channels each, from planes of channels, or from channels side by side.
 
-/// The lower (upper) halves of two vectors, element by element in turn.
-template <bool kUpper, class V>
-inline V interleave(V a, V b) {
-  if constexpr (V::kLanes == 2) {
-    return kUpper ? V{__builtin_shufflevector(a.value, b.value, 1, 3)}
-                  : V{__builtin_shufflevector(a.value, b.value, 0, 2)};
-  } else if constexpr (V::kLanes == 4) {
-    return kUpper ? V{__builtin_shufflevector(a.value, b.value, 2, 6, 3, 7)}
-                  : V{__builtin_shufflevector(a.value, b.value, 0, 4, 1, 5)};
-  } else if constexpr (V::kLanes == 8) {
-    return kUpper ? V{__builtin_shufflevector(a.value, b.value, 4, 12, 5, 13, 6, 14, 7, 15)}
-                  : V{__builtin_shufflevector(a.value, b.value, 0, 8, 1, 9, 2, 10, 3, 11)};
-  } else {
-    static_assert(V::kLanes == 16);
-    return kUpper ? V{__builtin_shufflevector(a.value, b.value, 8, 24, 9, 25, 10, 26, 11, 27, 12,
-                                              28, 13, 29, 14, 30, 15, 31)}
-                  : V{__builtin_shufflevector(a.value, b.value, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20,
-                                              5, 21, 6, 22, 7, 23)};
-  }
-}
-
-/// Each stage rotates the bits of an element's index (row, column) by one, as a perfect shuffle
-/// does, so that after log2(lanes) of them rows and columns have changed places.
-template <class V>
-inline void transpose_vectors(V (&rows)[V::kLanes]) {
-  constexpr int kHalf = V::kLanes / 2;
-#pragma GCC unroll 4
-  for (int stage = 1; stage < V::kLanes; stage *= 2) {
-    V shuffled[V::kLanes];
-#pragma GCC unroll 8
-    for (int i = 0; i < kHalf; ++i) {
-      shuffled[2 * i] = interleave<false>(rows[i], rows[i + kHalf]);
-      shuffled[2 * i + 1] = interleave<true>(rows[i], rows[i + kHalf]);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < V::kLanes; ++i) rows[i] = shuffled[i];
-  }
-}
-
 /// Squares of lanes x lanes; channels that are missing are zeros. Planes are as many streams as
 /// there are lanes, too many for the processor to foresee: they are fetched some cache lines ahead,
 /// which may lie beyond their end.
@@ -65,7 +26,7 @@ void vectors_from_planes(const T* from, std::int64_t from_pitch, BlockShape shap
             r < shape.rows ? V::load_partial(from + r * from_pitch + first, width) : V::zero();
       }
     }
-    transpose_vectors(rows);
+    transpose_square<1>(rows);
     if (left >= kLanes) {
 #pragma GCC unroll 16
       for (int i = 0; i < kLanes; ++i) rows[i].store(to + (first + i) * to_pitch);

@@ -166,11 +166,6 @@ template <class T>
 using PackChannelsFunction = void (*)(T* to, const T* from, std::int64_t from_step,
                                       std::int64_t pixels, std::int64_t channels);
 
-/// to[i * to_pitch + r] = from[r * from_pitch + i]
-template <class T>
-using TransposeFunction = void (*)(T* to, std::int64_t to_pitch, const T* from,
-                                   std::int64_t from_pitch, BlockShape shape);
-
 /// Rows of `before` zeros, `count` elements and `after` zeros:
 /// to[r * to_pitch + before + i] = from[r * from_pitch + i * from_step], with steps of 1 or 2.
 /// Up to a vector behind each row is overwritten as well.
@@ -203,7 +198,6 @@ struct DepthwiseKernels {
   DepthwiseRowGradientFunction<T> row_gradient;
   DepthwiseChannelGradientFunction<T> channel_gradient;
   PackChannelsFunction<T> pack_channels;
-  TransposeFunction<T> transpose;
   PadRowsFunction<T> pad_rows;
   InterleaveRowsFunction<T> interleave_rows;
   int channel_rows;  ///< output rows of `channels` at once

@@ -23,7 +23,7 @@ inline T wrapping_add(T a, T b) {
 
 // What the others build on comes first.
 #include "kernels/activation.inl"
-#include "kernels/depthwise_rows.inl"
+#include "kernels/depthwise_row_gradient.inl"
 #include "kernels/transpose.inl"
 
 #include "kernels/runs.inl"
@@ -31,6 +31,8 @@ inline T wrapping_add(T a, T b) {
 #include "kernels/channel_vectors.inl"
 #include "kernels/correlation.inl"
 #include "kernels/depthwise_channels.inl"
+#include "kernels/depthwise_row_copies.inl"
+#include "kernels/depthwise_rows.inl"
 #include "kernels/matrix_product.inl"
 #include "kernels/pairs.inl"
 #include "kernels/rows.inl"
@@ -159,7 +161,6 @@ constexpr TypedKernels<T> make_typed_kernels() {
                          depthwise_row_gradient<T>,
                          depthwise_channel_gradient<T>,
                          pack_channels<T>,
-                         transpose<T>,
                          pad_rows<T>,
                          interleave_rows<T>,
                          kChannelRows,

@@ -162,8 +162,8 @@ void ChannelCorrelation<T>::pack_weights(const TensorView& weight, T* packed) co
     const std::int64_t channels = std::min(lanes, pass_.problem.c - c);
     if (channels < lanes) std::fill_n(packed, taps * lanes, T(0));
     if (flat) {
-      pass_.kernels.depthwise.transpose(packed, lanes, from + c * weight.strides[0],
-                                        weight.strides[0], {channels, taps});
+      pass_.kernels.transpose_sums(packed, lanes, from + c * weight.strides[0], weight.strides[0],
+                                   {channels, taps}, 1, 0);
       continue;
     }
     T* to = packed;
@@ -284,8 +284,8 @@ void ChannelCorrelation<T>::pack(const PassArrays<T>& arrays, Item& item,
       if (source.stride(1) == 1) {
         pass_.kernels.depthwise.pack_channels(to, row, source.stride(4), length, item.channels);
       } else if (source.stride(4) == 1) {
-        pass_.kernels.depthwise.transpose(to, lanes, row, source.stride(1),
-                                          {item.channels, length});
+        pass_.kernels.transpose_sums(to, lanes, row, source.stride(1), {item.channels, length}, 1,
+                                     0);
       } else {
         for (std::int64_t c = 0; c < item.channels; ++c) {
           for (std::int64_t i = 0; i < length; ++i) {
@@ -324,13 +324,12 @@ void ChannelCorrelation<T>::store_gathered(const PassArrays<T>& arrays, const It
                             (item.row + run) * destination.stride(3);
     const T* sums = memory.sums + run * length * lanes;
     if (plain && destination.stride(4) == 1) {
-      pass_.kernels.depthwise.transpose(reinterpret_cast<T*>(destination.at(at)),
-                                        destination.stride(1), sums, lanes,
-                                        {length, item.channels});
+      pass_.kernels.transpose_sums(reinterpret_cast<T*>(destination.at(at)), destination.stride(1),
+                                   sums, lanes, {length, item.channels}, 1, 0);
       continue;
     }
-    pass_.kernels.depthwise.transpose(memory.transposed, length, sums, lanes,
-                                      {length, item.channels});
+    pass_.kernels.transpose_sums(memory.transposed, length, sums, lanes, {length, item.channels}, 1,
+                                 0);
     pass_.kernels.store_block[type](destination.at(at), destination.stride(1),
                                     destination.stride(4), memory.transposed, length,
                                     {item.channels, length}, epilogue);

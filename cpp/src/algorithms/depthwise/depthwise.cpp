@@ -24,9 +24,14 @@ std::optional<std::string> refuses(const Problem& problem) {
 /// faster in most layouts.
 double estimate_cost(const Problem& problem, int threads) {
   // Phases that are interleaved along a row leave it little ahead, or behind.
-  const bool interleaves = problem.pass == Pass::backward_input && !problem.channels_last &&
-                           problem.axes[2].stride > 1;
-  const double ratio = problem.k != problem.g ? 1.25 : interleaves ? 1.05 : 0.5;
+  const bool interleaves =
+      problem.pass == Pass::backward_input && !problem.channels_last && problem.axes[2].stride > 1;
+  // Wide kernels over few channels are limited by loads that cross cache lines.
+  constexpr std::int64_t kFewChannels = 8;
+  constexpr std::int64_t kWideKernel = 7;
+  const bool loads = problem.pass != Pass::backward_weight && problem.g < kFewChannels &&
+                     problem.axes[2].kernel > kWideKernel;
+  const double ratio = problem.k != problem.g || loads ? 1.25 : interleaves ? 1.05 : 0.5;
   return ratio * direct::estimate_cost(problem, threads);
 }
 

@@ -299,8 +299,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
       if (channel_stride != 1) {
         pixel = lanes;
         for (std::int64_t y = 0; y < size[1]; ++y) {
-          kernels_.depthwise.transpose(memory.gradient + y * size[2] * lanes, lanes,
-                                       from + y * pitch, channel_stride, {channels, size[2]});
+          kernels_.transpose_sums(memory.gradient + y * size[2] * lanes, lanes, from + y * pitch,
+                                  channel_stride, {channels, size[2]}, 1, 0);
         }
         from = memory.gradient;
         pitch = size[2] * lanes;
@@ -365,9 +365,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                                                  axes_[2].phases.source_step * input.stride(4),
                                                  inside.end - inside.first, channels);
               } else {
-                kernels_.depthwise.transpose(row + inside.first * lanes, lanes, first,
-                                             input.stride(1),
-                                             {channels, inside.end - inside.first});
+                kernels_.transpose_sums(row + inside.first * lanes, lanes, first, input.stride(1),
+                                        {channels, inside.end - inside.first}, 1, 0);
               }
               border(inside.end, columns);
             }

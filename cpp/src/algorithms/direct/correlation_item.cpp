@@ -1,0 +1,281 @@
+#include "algorithms/direct/correlation_item.hpp"
+
+#include <algorithm>
+
+#include "algorithms/direct/correlation_runs.hpp"
+#include "algorithms/direct/pair_packing.hpp"
+
+namespace fastconv::direct {
+namespace {
+
+/// Rows of a tile that are computed as one: [first_d, end_d) x [first_h, end_h).
+struct FlatRun {
+  std::int64_t first_d;
+  std::int64_t end_d;
+  std::int64_t first_h;
+  std::int64_t end_h;
+};
+
+FlatRun flat_run(Flattening flattening, const Extent& size, std::int64_t run) {
+  switch (flattening) {
+    case Flattening::rows:
+      return {run / size[1], run / size[1] + 1, run % size[1], run % size[1] + 1};
+    case Flattening::slices:
+      return {run, run + 1, 0, size[1]};
+    case Flattening::tile:
+      return {0, size[0], 0, size[1]};
+  }
+  return {};
+}
+
+/// Consecutive destination channels whose sums wait to be stored.
+struct StoreBatch {
+  std::int64_t first;
+  std::int64_t channels;
+};
+
+/// Whether flat runs of positions are runs in the target too, without garbage between rows.
+template <class T>
+bool fits_runs(const BoxSums<T>& target, const Extent& size, Flattening flattening,
+               const Extent& pitch) {
+  if (flattening == Flattening::rows || (size[0] == 1 && size[1] == 1)) return true;
+  return pitch[2] == size[2] && target.row_pitch == size[2] &&
+         (flattening == Flattening::slices || size[0] == 1 ||
+          (pitch[1] == size[1] && target.slice_pitch == size[1] * size[2]));
+}
+
+}  // namespace
+
+template <class T>
+CorrelationItem<T>::CorrelationItem(const CorrelationCall<T>& call, const Region& region,
+                                    std::int64_t item, const ItemMemory<T>& memory)
+    : call_(call),
+      schedule_(call.schedule),
+      kernels_(call.kernels),
+      region_(region),
+      memory_(memory) {
+  const Tile& tile = region.tile;
+  const std::int64_t share = item % region.channel_shares;
+  item /= region.channel_shares;
+  origin_ = tile.origin(item % tile.tile_count());
+  item /= tile.tile_count();
+  first_group_ = item % schedule_.group_blocks() * schedule_.groups_per_item;
+  groups_ = std::min(schedule_.groups_per_item, call.problem.g - first_group_);
+  n_ = item / schedule_.group_blocks() * region.images_per_item;
+  images_ = std::min(region.images_per_item, call.problem.n - n_);
+  first_block_ = share * schedule_.block_count() / region.channel_shares;
+  end_block_ = (share + 1) * schedule_.block_count() / region.channel_shares;
+  in_place_ =
+      call.in_place != nullptr &&
+      call.in_place->possible(origin_, n_, images_, first_group_ * schedule_.source_channels,
+                              groups_ * schedule_.source_channels, kernels_.lanes);
+}
+
+template <class T>
+void CorrelationItem<T>::compute() const {
+  const std::int64_t part =
+      in_place_ || !region_.reads ? schedule_.source_channels : region_.sources_per_item;
+  for (std::int64_t first = 0; first == 0 || first < schedule_.source_channels; first += part) {
+    const ChannelRange sources{first, std::min(part, schedule_.source_channels - first)};
+    if (region_.reads && !in_place_) pack(sources);
+    for (const Phase& phase : region_.phases) {
+      if (product(region_.tile.size_at(origin_, phase.runs)) == 0) continue;
+      if (schedule_.lanes_along == LanesAlong::channels) {
+        compute_channels(phase, sources);
+      } else {
+        compute_pixels(phase);
+      }
+    }
+    if (part == 0) break;
+  }
+}
+
+/// The weights of a block for some of the source channels, packed now unless they are already.
+template <class T>
+const T* CorrelationItem<T>::weights_of(const Phase& phase, std::int64_t group,
+                                        const Block<T>& block, const ChannelRange& sources) const {
+  const std::int64_t taps = phase.depth() / std::max<std::int64_t>(1, schedule_.source_channels);
+  const CallWeights<T>& weights = call_.weights;
+  if (weights.packed != nullptr) {
+    return weights.packed + phase.weights +
+           (group * schedule_.padded_rows + block.packed_first) * phase.depth() +
+           sources.first * taps * block.rows;
+  }
+  if (taps > 0) {
+    weights.packer.pack_block(phase.runs, group, block.first, block.channels, block.rows, sources,
+                              memory_.weights);
+    const std::int64_t count = sources.count * taps * block.rows;
+    if (weights.checked && !kernels_.all_finite(memory_.weights, count)) weights.finite = false;
+  }
+  return memory_.weights;
+}
+
+template <class T>
+void CorrelationItem<T>::pack(const ChannelRange& sources) const {
+  const RealView& source = call_.source;
+  const Tile& tile = region_.tile;
+  const auto load_block = kernels_.load_block[static_cast<int>(source.type())];
+  // Several groups are packed only when each is packed whole, so the channels are contiguous.
+  const std::int64_t first = first_group_ * schedule_.source_channels + sources.first;
+  const std::int64_t channels = groups_ * sources.count;
+  for (std::int64_t image = 0; image < images_; ++image) {
+    T* to = memory_.packed + image * channels * tile.channel_size();
+    if constexpr (std::is_same_v<T, std::int32_t>) {
+      if (kernels_.channels_per_element == 2) {
+        const std::int64_t of_group =
+            (call_.problem.pass == Pass::forward ? call_.problem.c : call_.problem.k) /
+            call_.problem.g;
+        pack_source_pairs(tile, call_.padding, origin_, source, n_ + image,
+                          {first_group_, groups_, of_group}, sources,
+                          kernels_.load_pairs[static_cast<int>(source.type())], to);
+        continue;
+      }
+    }
+    pack_source(tile, call_.padding, origin_, source, n_ + image, first, channels, load_block, to);
+  }
+}
+
+/// The source of a phase, at the channels that `sources` begins with.
+template <class T>
+SourceTile<T> CorrelationItem<T>::source_of(const Phase& phase, std::int64_t group,
+                                            const ChannelRange& sources) const {
+  if (in_place_) {
+    return call_.in_place->tile(origin_, n_, group * schedule_.source_channels, phase);
+  }
+  const Tile& tile = region_.tile;
+  // Offsets count from the first channel of all.
+  const std::int64_t first = (group - first_group_) * sources.count - sources.first;
+  return {{memory_.packed + first * tile.channel_size(), phase.offsets.data(), 1},
+          tile.pitch[2],
+          tile.pitch[1] * tile.pitch[2],
+          groups_ * sources.count * tile.channel_size(),
+          region_.flattening};
+}
+
+template <class T>
+void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
+  const Tile& tile = region_.tile;
+  const Extent size = tile.size_at(origin_, phase.runs);
+  const ChannelRange all_sources{0, schedule_.source_channels};
+  const SourceTile<T> first_source = source_of(phase, first_group_, all_sources);
+  const Extent pitch = in_place_ ? size : tile.pitch;
+  const auto [run_count, length] = flat_runs(size, pitch, first_source.flattening);
+  // The blocks of neighbouring groups are stored together only if all of a group's are computed.
+  const bool whole_groups = end_block_ - first_block_ == schedule_.block_count();
+  const std::int64_t end_group = first_group_ + groups_;
+  for (std::int64_t run = 0; run < run_count; ++run) {
+    const FlatRun flat = flat_run(first_source.flattening, size, run);
+    const PositionBox box{n_,
+                          phase.runs,
+                          {origin_[0] + flat.first_d, origin_[1] + flat.first_h, origin_[2]},
+                          {flat.end_d - flat.first_d, flat.end_h - flat.first_h, size[2]}};
+    const BoxSums<T> waiting{memory_.sums, pitch[2], pitch[1] * pitch[2], schedule_.sums_pitch};
+    StoreBatch batch{};
+    for (std::int64_t group = first_group_; group < end_group; ++group) {
+      SourceTile<T> source = source_of(phase, group, all_sources);
+      source.pixels.data += flat.first_d * source.slice_pitch + flat.first_h * source.row_pitch;
+      for (std::int64_t b = first_block_; b < end_block_; ++b) {
+        const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
+        const std::int64_t channel = group * schedule_.destination_channels + block.first;
+        const DepthRange<T> depth{0, phase.depth(), weights_of(phase, group, block, all_sources)};
+        if (batch.channels == 0 && block.channels == block.rows) {
+          const auto target = call_.destination.planes_in_place(box, channel, call_.accumulate);
+          if (target && fits_runs(*target, box.size, first_source.flattening, pitch)) {
+            compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, true,
+                                 target->data, target->line_pitch);
+            call_.destination.store_planes(box, channel, block.channels, *target, false);
+            continue;
+          }
+        }
+        if (batch.channels == 0) batch.first = channel;
+        compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, false,
+                             memory_.sums + batch.channels * schedule_.sums_pitch,
+                             schedule_.sums_pitch);
+        batch.channels += block.channels;
+        const bool last = b + 1 == end_block_ && (group + 1 == end_group || !whole_groups);
+        if (last || batch.channels >= kStoredChannels) {
+          call_.destination.store_planes(box, batch.first, batch.channels, waiting,
+                                         call_.accumulate);
+          batch.channels = 0;
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void CorrelationItem<T>::compute_channels(const Phase& phase, const ChannelRange& sources) const {
+  const Extent size = region_.tile.size_at(origin_, phase.runs);
+  const bool accumulate = call_.accumulate;
+  const bool last_part = sources.first + sources.count >= schedule_.source_channels;
+  const std::int64_t piece = schedule_.sources_per_piece(phase.depth());
+  T* waiting = memory_.sums;
+  for (std::int64_t group = first_group_; group < first_group_ + groups_; ++group) {
+    const SourceTile<T> source = source_of(phase, group, sources);
+    const Extent pitch = in_place_ ? size : region_.tile.pitch;
+    for (std::int64_t b = first_block_; b < end_block_; ++b) {
+      const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
+      const std::int64_t channel = group * schedule_.destination_channels + block.first;
+      const auto sums_of_image = [&](std::int64_t image) {
+        const PositionBox box{n_ + image, phase.runs, origin_, size};
+        if (block.channels == block.rows) {
+          const auto target = call_.destination.positions_in_place(box, channel, accumulate);
+          if (target && fits_runs(*target, size, source.flattening, pitch)) return *target;
+        }
+        const std::int64_t row_pitch = source.flattening == Flattening::rows ? size[2] : pitch[2];
+        const std::int64_t slice_pitch = source.flattening == Flattening::tile
+                                             ? pitch[1] * pitch[2]
+                                             : (size[1] - 1) * row_pitch + size[2];
+        return BoxSums<T>{waiting + image * schedule_.sums_pitch * block.rows, row_pitch,
+                          slice_pitch, block.rows};
+      };
+      std::int64_t first = sources.first;
+      do {
+        const ChannelRange range{first, std::min(piece, sources.first + sources.count - first)};
+        add_piece(phase, group, block, range, source, pitch, sums_of_image);
+        first += piece;
+      } while (first < sources.first + sources.count);
+      for (std::int64_t image = 0; last_part && image < images_; ++image) {
+        call_.destination.store_positions({n_ + image, phase.runs, origin_, size}, channel,
+                                          block.channels, sums_of_image(image), accumulate,
+                                          memory_.planes);
+      }
+      if (region_.sources_per_item < schedule_.source_channels && !in_place_) {
+        waiting += region_.images_per_item * schedule_.sums_pitch * block.rows;
+      }
+    }
+  }
+}
+
+template <class T>
+template <class SumsOfImage>
+void CorrelationItem<T>::add_piece(const Phase& phase, std::int64_t group, const Block<T>& block,
+                                   const ChannelRange& range, const SourceTile<T>& source,
+                                   const Extent& pitch, SumsOfImage&& sums_of_image) const {
+  const Extent size = region_.tile.size_at(origin_, phase.runs);
+  const std::int64_t taps = phase.depth() / std::max<std::int64_t>(1, schedule_.source_channels);
+  const DepthRange<T> depth{range.first * taps, (range.first + range.count) * taps,
+                            weights_of(phase, group, block, range)};
+  const auto [run_count, length] = flat_runs(size, pitch, source.flattening);
+  for (std::int64_t image = 0; image < images_; ++image) {
+    const BoxSums<T> sums = sums_of_image(image);
+    for (std::int64_t run = 0; run < run_count; ++run) {
+      const FlatRun flat = flat_run(source.flattening, size, run);
+      CorrelationSource<T> pixels = source.pixels;
+      pixels.data += image * source.image_pitch + flat.first_d * source.slice_pitch +
+                     flat.first_h * source.row_pitch;
+      compute_along_channels(
+          block, pixels, depth, length,
+          sums.data +
+              (flat.first_d * sums.slice_pitch + flat.first_h * sums.row_pitch) * sums.line_pitch,
+          sums.line_pitch);
+    }
+  }
+}
+
+template class CorrelationItem<float>;
+template class CorrelationItem<double>;
+template class CorrelationItem<std::int32_t>;
+template class CorrelationItem<std::int64_t>;
+
+}  // namespace fastconv::direct

@@ -1,0 +1,83 @@
+#pragma once
+
+#include <atomic>
+
+#include "algorithms/direct/correlation_schedule.hpp"
+#include "algorithms/direct/correlation_source.hpp"
+#include "algorithms/direct/correlation_store.hpp"
+#include "algorithms/direct/weight_packing.hpp"
+
+/// One item of the work of a forward or backward-input convolution: some images, groups and
+/// destination channels of one tile. The loops inside the parallel one that opens
+/// correlation_plan.cpp.
+namespace fastconv::direct {
+
+/// Weights of a call: packed before, or block by block as they are needed.
+template <class T>
+struct CallWeights {
+  const T* packed;
+  const WeightPacker<T>& packer;
+  std::atomic<bool>& finite;
+  bool checked;  ///< whether `finite` matters
+};
+
+/// Scratch memory of one thread.
+template <class T>
+struct ItemMemory {
+  T* packed;
+  T* sums;
+  T* planes;   ///< sums of one block, transposed
+  T* weights;  ///< of one block, or of a piece of one
+};
+
+/// What all items of a region share.
+template <class T>
+struct CorrelationCall {
+  const Problem& problem;
+  const CorrelationSchedule<T>& schedule;
+  const TypedKernels<T>& kernels;
+  const RealView& source;
+  SourcePadding padding;
+  const SourceInPlace<T>* in_place;  ///< null where the source is always packed
+  const Destination<T>& destination;
+  const CallWeights<T>& weights;
+  bool accumulate;
+};
+
+template <class T>
+class CorrelationItem {
+ public:
+  CorrelationItem(const CorrelationCall<T>& call, const Region& region, std::int64_t item,
+                  const ItemMemory<T>& memory);
+
+  void compute() const;
+
+ private:
+  void pack(const ChannelRange& sources) const;
+  SourceTile<T> source_of(const Phase& phase, std::int64_t group,
+                          const ChannelRange& sources) const;
+  const T* weights_of(const Phase& phase, std::int64_t group, const Block<T>& block,
+                      const ChannelRange& sources) const;
+  void compute_pixels(const Phase& phase) const;
+  void compute_channels(const Phase& phase, const ChannelRange& sources) const;
+  template <class SumsOfImage>
+  void add_piece(const Phase& phase, std::int64_t group, const Block<T>& block,
+                 const ChannelRange& range, const SourceTile<T>& source, const Extent& pitch,
+                 SumsOfImage&& sums_of_image) const;
+
+  const CorrelationCall<T>& call_;
+  const CorrelationSchedule<T>& schedule_;
+  const TypedKernels<T>& kernels_;
+  const Region& region_;
+  ItemMemory<T> memory_;
+  std::int64_t n_;
+  std::int64_t images_;
+  Extent origin_;
+  std::int64_t first_group_;
+  std::int64_t groups_;
+  std::int64_t first_block_;
+  std::int64_t end_block_;
+  bool in_place_;
+};
+
+}  // namespace fastconv::direct
