@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 import fastconv
-from fastconv_calls import plain_call
+from fastconv_calls import plain_call, planned_call
 from interleaved import Contender, measure
 from peers import Operands
 from problem_lines import LAYOUTS, PASSES, Problem, select_problems
@@ -116,17 +116,7 @@ def _timed(problem: Problem, pass_name: str, operands: Operands, seconds: float)
             continue
         contenders.append(contender)
     measure(contenders, seconds)
-    plan = fastconv.plan(
-        operands.weight,
-        problem.input_shape,
-        problem.stride,
-        problem.padding,
-        problem.dilation,
-        problem.groups,
-        layout=problem.layout_name,
-        passes=(pass_name,),
-        threads=1,
-    )
+    _, plan = planned_call(problem, pass_name, operands)
     row = f"{problem.title} {problem.layout} {pass_name}"
     return Choice(row, plan.algorithm, {c.name: c.seconds for c in contenders})
 

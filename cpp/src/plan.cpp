@@ -4,12 +4,21 @@
 #include "runtime/aligned_buffer.hpp"
 
 namespace fastconv {
+namespace {
+
+/// `threads`, or 1 for work that is over before a second thread has begun.
+int worthwhile_threads(const Algorithm& algorithm, const Problem& problem, int threads) {
+  constexpr double kSeconds = 30e-6;
+  return threads > 1 && algorithm.estimate_cost(problem, 1) < kSeconds ? 1 : threads;
+}
+
+}  // namespace
 
 Plan::Plan(const Problem& problem, const PlanOptions& options)
     : problem_(problem), threads_(thread_count(options)) {
   const Algorithm& algorithm = select(problem, options);
   algorithm_ = algorithm.name;
-  implementation_ = algorithm.make_plan(problem, threads_);
+  implementation_ = algorithm.make_plan(problem, worthwhile_threads(algorithm, problem, threads_));
 }
 
 Plan::Plan(Plan&&) noexcept = default;

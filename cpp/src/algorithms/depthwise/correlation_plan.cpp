@@ -20,7 +20,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         pass_{problem_,
               kernels_,
               axes_,
-              worthwhile_threads(problem, threads),
+              threads,
               forward_ ? 1 : problem.k / problem.g,
               forward_ ? problem.k / problem.g : 1},
         rows_(pass_),

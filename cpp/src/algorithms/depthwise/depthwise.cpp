@@ -35,11 +35,6 @@ double estimate_cost(const Problem& problem, int threads) {
   return ratio * direct::estimate_cost(problem, threads);
 }
 
-int worthwhile_threads(const Problem& problem, int threads) {
-  constexpr double kSeconds = 30e-6;
-  return estimate_cost(problem, 1) < kSeconds ? 1 : threads;
-}
-
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads) {
   const auto make = [&]<class T>(T) {
     return problem.pass == Pass::backward_weight ? make_weight_gradient_plan<T>(problem, threads)

@@ -17,9 +17,6 @@ std::optional<std::string> refuses(const Problem& problem);
 double estimate_cost(const Problem& problem, int threads);
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads);
 
-/// `threads`, or 1 for work that is over before a second thread has begun.
-int worthwhile_threads(const Problem& problem, int threads);
-
 template <class T>
 std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan(const Problem& problem,
                                                                    int threads);

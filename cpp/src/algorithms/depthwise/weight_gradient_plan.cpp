@@ -69,7 +69,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   WeightGradientPlan(const Problem& problem, int threads)
       : problem_(problem),
         kernels_(active_kernels().typed<T>()),
-        threads_(worthwhile_threads(problem, threads)),
+        threads_(threads),
         multiplier_(problem.k / problem.g),
         taps_(problem.axes[0].kernel * problem.axes[1].kernel * problem.axes[2].kernel),
         axes_(forward_taps(problem)),

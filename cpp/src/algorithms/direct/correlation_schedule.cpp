@@ -73,7 +73,7 @@ FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattenin
 template <class T>
 CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedKernels<T>& kernels,
                                             int thread_count)
-    : threads(worthwhile_threads(problem, thread_count)),
+    : threads(thread_count),
       parts(problem.is_complex() ? 2 : 1),
       kernels_(kernels),
       channels_last_(problem.channels_last),

@@ -77,11 +77,6 @@ bool multiplies_pairs(const Problem& problem) {
          padding == static_cast<std::int16_t>(padding);
 }
 
-int worthwhile_threads(const Problem& problem, int threads) {
-  constexpr double kSeconds = 30e-6;
-  return estimate_cost(problem, 1) < kSeconds ? 1 : threads;
-}
-
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads) {
   const auto make = [&]<class T>(T) {
     return problem.pass == Pass::backward_weight ? make_weight_gradient_plan<T>(problem, threads)

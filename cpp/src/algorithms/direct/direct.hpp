@@ -22,9 +22,6 @@ std::optional<std::string> refuses(const Problem& problem);
 double estimate_cost(const Problem& problem, int threads);
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads);
 
-/// `threads`, or 1 for work that is over before a second thread has begun.
-int worthwhile_threads(const Problem& problem, int threads);
-
 /// Whether products are formed and added in pairs of int16: those of 8-bit elements, forward and
 /// backward_input, where the instruction set can.
 bool multiplies_pairs(const Problem& problem);

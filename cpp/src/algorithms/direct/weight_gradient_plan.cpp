@@ -37,7 +37,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
         exchanged_(exchanges_operands(problem, kernels_.lanes)),
         problem_(exchanged_ ? exchanged(problem) : problem),
         axes_(problem.axes),
-        threads_(worthwhile_threads(problem, threads)),
+        threads_(threads),
         schedule_(problem_, kernels_) {}
 
   std::size_t workspace_bytes() const override {

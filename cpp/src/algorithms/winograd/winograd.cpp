@@ -64,9 +64,6 @@ double estimate_cost(const Problem& problem, int threads) {
 }
 
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads) {
-  // Less is over before a second thread has begun.
-  constexpr double kSharedSeconds = 30e-6;
-  if (estimate_cost(problem, 1) < kSharedSeconds) threads = 1;
   return problem.compute_type() == ComputeType::float32 ? make_typed_plan<float>(problem, threads)
                                                         : make_typed_plan<double>(problem, threads);
 }
