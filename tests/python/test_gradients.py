@@ -236,3 +236,21 @@ def test_integer_gradients_are_exact(rng):
     w = random_array(rng, (4, 3, 3, 3), np.int8)
     check_passes(rng, x, w, padding=1, padding_mode="symmetric")
     check_passes(rng, x.astype(np.int64) << 57, w.astype(np.int64), padding=1)
+
+
+@pytest.mark.parametrize("padding_mode", ["reflect", "symmetric", "replicate", "circular"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_many_images_whose_padding_repeats_the_input(padding_mode, layout):
+    """Images share items in the narrow regions of the padding, but not in the wide one inside."""
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-3, 4, (16, 32, 3, 3)).astype(np.float32)
+    gradient = rng.integers(-3, 4, (64, 16, 20, 20)).astype(np.float32)
+    size = (32, 20, 20)
+    if layout == "NHWC":
+        gradient = np.ascontiguousarray(gradient.transpose(0, 2, 3, 1))
+        size = (20, 20, 32)
+    options = {"padding": 1, "padding_mode": padding_mode, "layout": layout}
+    together = fastconv.grad.conv2d_input((64, *size), weight, gradient, **options)
+    for image, result in zip(gradient, together, strict=True):
+        alone = fastconv.grad.conv2d_input(size, weight, image, **options)
+        np.testing.assert_array_equal(result, alone)

@@ -169,7 +169,7 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
                           phase.runs,
                           {origin_[0] + flat.first_d, origin_[1] + flat.first_h, origin_[2]},
                           {flat.end_d - flat.first_d, flat.end_h - flat.first_h, size[2]}};
-    const BoxSums<T> waiting{memory_.sums, pitch[2], pitch[1] * pitch[2], schedule_.sums_pitch};
+    const BoxSums<T> waiting{memory_.sums, pitch[2], pitch[1] * pitch[2], region_.sums_pitch};
     StoreBatch batch{};
     for (std::int64_t group = first_group_; group < end_group; ++group) {
       SourceTile<T> source = source_of(phase, group, all_sources);
@@ -189,8 +189,8 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
         }
         if (batch.channels == 0) batch.first = channel;
         compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, false,
-                             memory_.sums + batch.channels * schedule_.sums_pitch,
-                             schedule_.sums_pitch);
+                             memory_.sums + batch.channels * region_.sums_pitch,
+                             region_.sums_pitch);
         batch.channels += block.channels;
         const bool last = b + 1 == end_block_ && (group + 1 == end_group || !whole_groups);
         if (last || batch.channels >= kStoredChannels) {
@@ -226,8 +226,8 @@ void CorrelationItem<T>::compute_channels(const Phase& phase, const ChannelRange
         const std::int64_t slice_pitch = source.flattening == Flattening::tile
                                              ? pitch[1] * pitch[2]
                                              : (size[1] - 1) * row_pitch + size[2];
-        return BoxSums<T>{waiting + image * schedule_.sums_pitch * block.rows, row_pitch,
-                          slice_pitch, block.rows};
+        return BoxSums<T>{waiting + image * region_.sums_pitch * block.rows, row_pitch, slice_pitch,
+                          block.rows};
       };
       std::int64_t first = sources.first;
       do {
@@ -241,7 +241,7 @@ void CorrelationItem<T>::compute_channels(const Phase& phase, const ChannelRange
                                           memory_.planes);
       }
       if (region_.sources_per_item < schedule_.source_channels && !in_place_) {
-        waiting += region_.images_per_item * schedule_.sums_pitch * block.rows;
+        waiting += region_.images_per_item * region_.sums_pitch * block.rows;
       }
     }
   }

@@ -186,7 +186,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const std::size_t sums =
         round_up(static_cast<std::size_t>(schedule_.sums_size) * sizeof(T), kAlignment);
     const std::size_t planes =
-        along_channels() ? static_cast<std::size_t>(schedule_.max_rows() * schedule_.sums_pitch)
+        along_channels() ? static_cast<std::size_t>(schedule_.max_rows() * schedule_.most_positions)
                          : 0;
     const std::size_t block =
         schedule_.uses_weights_once

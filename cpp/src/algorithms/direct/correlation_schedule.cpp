@@ -289,7 +289,8 @@ void CorrelationSchedule<T>::add_region(const std::array<const AxisPhases*, 3>& 
     }
   }
   packed_size = std::max(packed_size, packed_elements(region));
-  sums_pitch = std::max(sums_pitch, positions(region));
+  region.sums_pitch = positions(region);
+  most_positions = std::max(most_positions, region.sums_pitch);
   sums_size = std::max(sums_size, sums_elements(region));
   std::int64_t depth = 0;
   for (Phase& phase : region.phases) {

@@ -60,6 +60,7 @@ struct Region {
   bool reads = false;                 ///< some phase has taps
   std::int64_t sources_per_item = 0;  ///< source channels whose tiles are packed together
   std::int64_t images_per_item = 1;
+  std::int64_t sums_pitch = 0;  ///< positions whose sums lie side by side, in whole vectors
   std::int64_t channel_shares = 1;
   std::int64_t items = 0;
 };
@@ -108,10 +109,10 @@ class CorrelationSchedule {
   std::int64_t max_depth = 0;  ///< of all phases
   /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
   bool uses_weights_once = false;
-  std::int64_t packed_size = 0;  ///< elements of the largest packed tile
-  std::int64_t sums_pitch = 0;   ///< positions whose sums lie side by side, in whole vectors
-  std::int64_t sums_size = 0;    ///< elements of all sums that wait to be stored
-  std::int64_t total_depth = 0;  ///< of the phases of one region, at most
+  std::int64_t packed_size = 0;     ///< elements of the largest packed tile
+  std::int64_t most_positions = 0;  ///< of all regions, whose sums wait together
+  std::int64_t sums_size = 0;       ///< elements of all sums that wait to be stored
+  std::int64_t total_depth = 0;     ///< of the phases of one region, at most
 
   std::int64_t block_count() const { return static_cast<std::int64_t>(blocks.size()); }
   std::int64_t group_blocks() const { return ceil_divide(groups_, groups_per_item); }
