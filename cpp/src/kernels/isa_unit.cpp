@@ -33,6 +33,7 @@ inline T wrapping_add(T a, T b) {
 #include "kernels/depthwise_channels.inl"
 #include "kernels/depthwise_row_copies.inl"
 #include "kernels/depthwise_rows.inl"
+#include "kernels/fft.inl"
 #include "kernels/matrix_product.inl"
 #include "kernels/pairs.inl"
 #include "kernels/rows.inl"
@@ -116,6 +117,18 @@ constexpr auto make_matrix_product_kernels() {
 }
 
 template <class T>
+constexpr auto make_complex_product_kernels() {
+  KernelArray<ComplexProductKernel<T>, 16> kernels;
+#define FASTCONV_COMPLEX_PRODUCT(registers, rows, columns) \
+  if constexpr (registers <= kRegisters)                   \
+    kernels.entries[kernels.count++] = {rows, columns, complex_product_tile<T, rows, columns>};
+#include "kernels/kernels.def"
+  return kernels;
+}
+
+template <class T>
+constexpr auto kComplexProduct = make_complex_product_kernels<T>();
+template <class T>
 constexpr auto kMatrixProduct = make_matrix_product_kernels<T>();
 template <class T, class V = Vec<T>>
 constexpr auto kCorrelation = make_correlation_kernels<T, V>();
@@ -156,6 +169,8 @@ constexpr TypedKernels<T> make_typed_kernels() {
     kernels.vectors_from_planes = vectors_from_planes<T>;
     kernels.vectors_from_pixels = vectors_from_pixels<T>;
     kernels.activate = activate<T>;
+    kernels.fft = {transform<T>, multiply_complex<T>};
+    kernels.complex_product = {kComplexProduct<T>.entries, kComplexProduct<T>.count};
     kernels.depthwise = {depthwise_rows<T>,
                          depthwise_channels<T>,
                          depthwise_row_gradient<T>,

@@ -5,6 +5,7 @@
 #include "fastconv/data_type.hpp"
 #include "fastconv/problem.hpp"
 #include "kernels/depthwise_kernels.hpp"
+#include "kernels/fft_kernels.hpp"
 
 /// What one instruction set offers to the algorithms: microkernels with their tile sizes beside
 /// them, and the rows that carry data in and out of tiles. Kernels know nothing of threads,
@@ -230,6 +231,8 @@ struct TypedKernels {
   AllFiniteFunction<T> all_finite;
   TransposeSumsFunction<T> transpose_sums;
   DepthwiseKernels<T> depthwise;  ///< null for integers
+  FftKernels<T> fft;              ///< likewise
+  KernelSpan<ComplexProductKernel<T>> complex_product;
   // By storage type; null where T is not its compute type, and for types no result has.
   LoadRowFunction<T> load_row[kDataTypeCount];
   LoadBlockFunction<T> load_block[kDataTypeCount];

@@ -1,0 +1,124 @@
+#include "fft/lane_transform.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+namespace fastconv::fft {
+namespace {
+
+/// Stages of a length, few and large ones; empty where there are none.
+std::vector<int> radices_of(std::int64_t length) {
+  std::vector<int> radices;
+  int twos = 0;
+  for (; length % 2 == 0; length /= 2) ++twos;
+  // A stage of 8 and one of 2 cost more than two of 4.
+  for (; twos > 4 || twos == 3; twos -= 3) radices.push_back(8);
+  for (; twos >= 2; twos -= 2) radices.push_back(4);
+  if (twos == 1) radices.push_back(2);
+  for (const int radix : {3, 5, 7, 11}) {
+    for (; length % radix == 0; length /= radix) radices.push_back(radix);
+  }
+  if (length != 1 || radices.size() > kMostTransformStages) return {};
+  if (radices.empty()) radices.push_back(1);
+  return radices;
+}
+
+template <class T>
+std::vector<T> rounded(const std::vector<std::complex<double>>& numbers) {
+  std::vector<T> parts;
+  parts.reserve(2 * numbers.size());
+  for (const std::complex<double>& number : numbers) {
+    parts.push_back(static_cast<T>(number.real()));
+    parts.push_back(static_cast<T>(number.imag()));
+  }
+  return parts;
+}
+
+}  // namespace
+
+bool is_supported_length(std::int64_t length) { return length > 0 && !radices_of(length).empty(); }
+
+std::int64_t next_supported_length(std::int64_t length) {
+  std::int64_t next = std::max<std::int64_t>(1, length);
+  while (!is_supported_length(next)) ++next;
+  return next;
+}
+
+/// Angles are reduced to the first eighth of the circle, where the functions are most exact.
+std::complex<double> root_of_unity(std::int64_t numerator, std::int64_t denominator) {
+  // Eighths of the circle, and what is left.
+  const std::int64_t turned = 8 * (numerator % denominator);
+  const std::int64_t reduced = turned < 0 ? turned + 8 * denominator : turned;
+  const std::int64_t eighth = reduced / denominator;
+  const bool mirrored = eighth % 2 == 1;
+  const std::int64_t rest =
+      mirrored ? (eighth + 1) * denominator - reduced : reduced - eighth * denominator;
+  const double angle =
+      std::numbers::pi / 4 * static_cast<double>(rest) / static_cast<double>(denominator);
+  double cosine = std::cos(angle);
+  double sine = std::sin(angle);
+  // Angle of the point before it was reduced, from the nearest multiple of a quarter.
+  if (mirrored) sine = -sine;
+  switch ((eighth + 1) / 2 % 4) {
+    case 1:
+      std::swap(cosine, sine);
+      cosine = -cosine;
+      break;
+    case 2:
+      cosine = -cosine;
+      sine = -sine;
+      break;
+    case 3:
+      std::swap(cosine, sine);
+      sine = -sine;
+      break;
+    default:
+      break;
+  }
+  return {cosine, -sine};
+}
+
+template <class T>
+LaneTransformTables<T>::LaneTransformTables(std::int64_t length,
+                                            const std::vector<std::complex<double>>& twist_in,
+                                            const std::vector<std::complex<double>>& twist_out)
+    : length_(length),
+      radices_(radices_of(length)),
+      twist_in_(rounded<T>(twist_in)),
+      twist_out_(rounded<T>(twist_out)) {
+  std::vector<std::complex<double>> twiddles;
+  std::int64_t before = 1;
+  for (const int radix : radices_) {
+    for (std::int64_t k = 0; k < before; ++k) {
+      for (std::int64_t a = 1; a < radix; ++a) {
+        twiddles.push_back(root_of_unity(a * k, before * radix));
+      }
+    }
+    before *= radix;
+  }
+  twiddles_ = rounded<T>(twiddles);
+}
+
+template <class T>
+LaneTransform<T> LaneTransformTables<T>::transform() const {
+  LaneTransform<T> transform{};
+  transform.length = length_;
+  transform.stages = static_cast<int>(radices_.size());
+  transform.twist_in = twist_in_.empty() ? nullptr : twist_in_.data();
+  transform.twist_out = twist_out_.empty() ? nullptr : twist_out_.data();
+  const T* twiddles = twiddles_.data();
+  std::int64_t before = 1;
+  for (std::size_t s = 0; s < radices_.size(); ++s) {
+    const int radix = radices_[s];
+    transform.stage[s] = {radix, before, length_ / (before * radix), twiddles};
+    twiddles += 2 * before * (radix - 1);
+    before *= radix;
+  }
+  return transform;
+}
+
+template class LaneTransformTables<float>;
+template class LaneTransformTables<double>;
+
+}  // namespace fastconv::fft

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <complex>
+#include <cstdint>
+#include <vector>
+
+#include "kernels/fft_kernels.hpp"
+
+/// The transform engine: discrete Fourier transforms of numbers in the lanes of vectors.
+namespace fastconv::fft {
+
+/// Whether the stages that exist make up this length.
+bool is_supported_length(std::int64_t length);
+
+/// The shortest supported length that is at least `length`.
+std::int64_t next_supported_length(std::int64_t length);
+
+/// e^(-2 pi i numerator / denominator), to the last place of a double.
+std::complex<double> root_of_unity(std::int64_t numerator, std::int64_t denominator);
+
+/// The tables of a transform, made once. Immutable.
+template <class T>
+class LaneTransformTables {
+ public:
+  /// The twists have `length` numbers, or are empty. Not both at once.
+  explicit LaneTransformTables(std::int64_t length,
+                               const std::vector<std::complex<double>>& twist_in = {},
+                               const std::vector<std::complex<double>>& twist_out = {});
+
+  std::int64_t length() const { return length_; }
+  /// Points into this object.
+  LaneTransform<T> transform() const;
+  /// Elements of scratch memory.
+  std::int64_t scratch_size(std::int64_t lanes) const { return 4 * length_ * lanes; }
+
+ private:
+  std::int64_t length_;
+  std::vector<int> radices_;
+  std::vector<T> twiddles_;
+  std::vector<T> twist_in_;
+  std::vector<T> twist_out_;
+};
+
+}  // namespace fastconv::fft

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <cstdint>
+
+namespace fastconv {
+
+/// Complex numbers, one to a lane: number i is the vector of real parts at re + i * step and that
+/// of imaginary parts at im + i * step.
+template <class T>
+struct ComplexVectors {
+  T* re;
+  T* im;
+  std::int64_t step;
+};
+
+/// One pass over the numbers of a transform, in the order of Stockham's algorithm: butterflies of
+/// `radix` numbers turn transforms of `before` numbers into ones of radix * before, of which
+/// `after` lie side by side.
+template <class T>
+struct TransformStage {
+  int radix;
+  std::int64_t before;
+  std::int64_t after;
+  const T* twiddles;  ///< [before][radix - 1] complex numbers
+};
+
+inline constexpr int kTransformRadices[] = {1, 2, 3, 4, 5, 7, 8, 11};
+inline constexpr int kMostTransformStages = 12;
+
+/// A discrete Fourier transform with the exponent -2 pi i / length, of one number in each lane.
+/// The twists, complex numbers in natural order, multiply what goes in and what comes out.
+template <class T>
+struct LaneTransform {
+  std::int64_t length;
+  int stages;
+  TransformStage<T> stage[kMostTransformStages];
+  const T* twist_in;   ///< or null
+  const T* twist_out;  ///< or null
+};
+
+/// Several transforms, `in_step` and `out_step` elements apart. `in` and `out` may be the same.
+/// `scratch` holds 4 * length vectors.
+template <class T>
+using TransformFunction = void (*)(const LaneTransform<T>& transform, std::int64_t count,
+                                   ComplexVectors<const T> in, std::int64_t in_step,
+                                   ComplexVectors<T> out, std::int64_t out_step, T* scratch);
+
+/// A dense matrix of complex vectors, each with its imaginary parts behind the real ones.
+template <class T>
+struct ComplexMatrix {
+  T* data;
+  std::int64_t row_step;
+  std::int64_t column_step;
+  std::int64_t layer_step;  ///< from one frequency to the next
+};
+
+/// out[i][j] = sum_r left[i][r] * conjugate(right[j][r]), lane by lane, in each of `layers`, for
+/// `rows` rows i and `columns` columns j; plus what `out` holds if `adds`. The columns of `left`
+/// and `right` are r.
+template <class T>
+using ComplexProductFunction = void (*)(std::int64_t layers, std::int64_t depth,
+                                        const ComplexMatrix<const T>& left,
+                                        const ComplexMatrix<const T>& right,
+                                        const ComplexMatrix<T>& out, bool adds);
+
+template <class T>
+struct ComplexProductKernel {
+  int rows;
+  int columns;
+  ComplexProductFunction<T> run;
+};
+
+/// values[i] *= factors[i] for rows of complex vectors.
+template <class T>
+using MultiplyComplexFunction = void (*)(ComplexVectors<T> values, ComplexVectors<const T> factors,
+                                         std::int64_t count);
+
+template <class T>
+struct FftKernels {
+  TransformFunction<T> transform;
+  MultiplyComplexFunction<T> multiply;
+};
+
+}  // namespace fastconv
