@@ -3,6 +3,7 @@
 #include "algorithms/algorithm.hpp"
 #include "algorithms/depthwise/depthwise.hpp"
 #include "algorithms/direct/direct.hpp"
+#include "algorithms/fft/fft.hpp"
 #include "algorithms/reference/reference.hpp"
 #include "algorithms/winograd/winograd.hpp"
 
@@ -14,6 +15,8 @@ constexpr Algorithm kAlgorithms[] = {
     {"depthwise", false, false, depthwise::refuses, depthwise::estimate_cost, depthwise::make_plan},
     {"direct", false, false, direct::refuses, direct::estimate_cost, direct::make_plan},
     {"winograd", true, false, winograd::refuses, winograd::estimate_cost, winograd::make_plan},
+    {"fft", true, false, fft_convolution::refuses, fft_convolution::estimate_cost,
+     fft_convolution::make_plan},
     {"reference", false, true, reference::refuses, reference::estimate_cost, reference::make_plan},
 };
 

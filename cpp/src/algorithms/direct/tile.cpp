@@ -16,6 +16,17 @@ Tile::Tile(const std::array<const AxisPhases*, 3>& axis_phases) : phases(axis_ph
   update();
 }
 
+Tile::Tile(const std::array<const AxisPhases*, 3>& axis_phases, const Extent& most,
+           const Extent& fixed_pitch)
+    : Tile(axis_phases) {
+  for (std::size_t a = 0; a < 3; ++a) {
+    tiles[a] = ceil_divide(counts[a], most[a]);
+    size[a] = ceil_divide(counts[a], std::max<std::int64_t>(1, tiles[a]));
+  }
+  pitch = fixed_pitch;
+  plane_size = product(pitch);
+}
+
 void Tile::update() {
   for (std::size_t a = 0; a < 3; ++a) {
     pitch[a] = size[a] + phases[a]->reach;

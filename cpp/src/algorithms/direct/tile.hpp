@@ -51,6 +51,10 @@ struct Tile {
 
   explicit Tile(const std::array<const AxisPhases*, 3>& axis_phases);
 
+  /// Tiles of at most `most` positions, nearly equal ones, in planes of a given pitch.
+  Tile(const std::array<const AxisPhases*, 3>& axis_phases, const Extent& most,
+       const Extent& pitch);
+
   /// Halves the tile along the axis where that repeats the fewest source elements; false if it
   /// cannot be halved without leaving fewer than `least_width` positions in a row.
   bool halve(std::int64_t least_width);

@@ -1,0 +1,393 @@
+/// Forward and backward-input convolution by transforms. D, U and M are the spectra of source,
+/// kernels and results; they have layers f of one vector of frequencies each.
+///
+///     for each round of units: groups, or shares of a large group's destination channels
+///       parallel for each destination channel: U = transformed kernels             [L3 or beyond]
+///       for each unit and block of tiles (in parallel, where there are many)
+///         parallel for each tile and source channel
+///           pack the padded source into planes, transform it to D                  [L2]
+///         parallel for some layers f
+///           for 3 (2) results
+///             for 3 (2) tiles
+///               M_f = D_f * conjugate(U_f): sum over the sources                   [registers]
+///         parallel for each tile, run and destination channel
+///           transform M back, repair what is not finite, store: bias, activation, layout
+///
+/// U is [f][result][source], D is [f][tile][source], M is [f][tile][result], each a vector of real
+/// parts and one of imaginary parts: vectors lie along frequencies, so that any number of channels
+/// fills them. A source is a channel and plane of a stride, a result a channel and run.
+#include <algorithm>
+#include <atomic>
+
+#include "algorithms/direct/correlation_store.hpp"
+#include "algorithms/direct/direct.hpp"
+#include "algorithms/fft/correlation_schedule.hpp"
+#include "algorithms/fft/fft.hpp"
+#include "algorithms/fft/non_finite.hpp"
+#include "algorithms/fft/spectrum_product.hpp"
+#include "runtime/aligned_buffer.hpp"
+#include "runtime/parallel.hpp"
+
+namespace fastconv::fft_convolution {
+namespace {
+
+using direct::ceil_divide;
+using direct::RealView;
+
+template <class T>
+class CorrelationPlan final : public detail::AlgorithmPlan {
+ public:
+  CorrelationPlan(const Problem& problem, int threads)
+      : problem_(problem),
+        kernels_(active_kernels().typed<T>()),
+        threads_(threads),
+        schedule_(problem, kernels_, threads),
+        kernel_spectra_(problem_, schedule_.regions, *schedule_.transform, kernels_),
+        product_(kernels_),
+        for_non_finite_weights_(direct::make_correlation_plan<T>(problem, threads)) {}
+
+  std::size_t workspace_bytes() const override {
+    Arena arena(nullptr);
+    lay_out(arena);
+    return std::max(arena.used(), for_non_finite_weights_->workspace_bytes());
+  }
+
+  /// Packed weights begin with a word that says whether all are finite, and end with the memory
+  /// that transforming them takes.
+  std::size_t packed_weight_bytes() const override {
+    return kAlignment + static_cast<std::size_t>(schedule_.units * schedule_.kernel_size() +
+                                                 threads_ * thread_size()) *
+                            sizeof(T);
+  }
+
+  void pack_weights(const TensorView& weight, void* packed) const noexcept override {
+    T* spectra = packed_spectra(packed);
+    *static_cast<bool*>(packed) = transform_kernels(
+        weight, 0, schedule_.units, spectra, spectra + schedule_.units * schedule_.kernel_size());
+  }
+
+  void execute(const Arguments& arguments, void* workspace,
+               const void* packed_weights) const noexcept override {
+    Arena arena(workspace);
+    const Workspace memory = lay_out(arena);
+    const bool packed = packed_weights != nullptr;
+    const bool finite = packed ? *static_cast<const bool*>(packed_weights)
+                               : schedule_.units_per_round == schedule_.units ||
+                                     all_finite(arguments.weight, memory);
+    bool done = finite;
+    const T* bias = read_bias(arguments, memory.bias);
+    for (std::int64_t first = 0; done && first < schedule_.units;
+         first += schedule_.units_per_round) {
+      const std::int64_t end = std::min(first + schedule_.units_per_round, schedule_.units);
+      const T* kernels = memory.kernels;
+      if (packed) {
+        kernels =
+            packed_spectra(const_cast<void*>(packed_weights)) + first * schedule_.kernel_size();
+      } else {
+        done = transform_kernels(arguments.weight, first, end, memory.kernels, memory.threads);
+        if (!done) break;
+      }
+      compute_round({arguments, kernels, bias, memory}, first, end);
+    }
+    if (!done) for_non_finite_weights_->execute(arguments, workspace, nullptr);
+  }
+
+  std::string description() const override {
+    const fft::TileSize& size = schedule_.transform->size();
+    const std::string tile =
+        size.sequence ? std::to_string(size.points())
+                      : (size.depth > 1 ? std::to_string(size.depth) + "x" : "") +
+                            std::to_string(size.rows) + "x" + std::to_string(size.columns);
+    std::int64_t tiles = 0;
+    for (const Tile& each : schedule_.tiles) tiles += each.tile_count();
+    return "transforms of " + tile + " points, " + std::to_string(tiles) +
+           (tiles == 1 ? " tile" : " tiles") + " an image, " + std::to_string(schedule_.sources) +
+           " x " + std::to_string(schedule_.channels.destinations * schedule_.run_count) +
+           " spectra of kernels in each group";
+  }
+
+ private:
+  struct Workspace {
+    T* kernels;
+    T* bias;
+    T* sources;
+    T* results;
+    T* threads;
+    std::uint8_t* tiles;  ///< whether a tile's source holds what is not finite
+    std::int64_t sources_stride;
+    std::int64_t results_stride;
+    std::int64_t tiles_stride;
+  };
+
+  struct Call {
+    const Arguments& arguments;
+    const T* kernels;  ///< of the round
+    const T* bias;
+    const Workspace& memory;
+  };
+
+  /// A block of tiles of one unit, and its spectra.
+  struct Item {
+    const TileBlock& block;
+    std::int64_t group;
+    std::int64_t share;
+    const T* kernels;
+    T* sources;
+    T* results;
+    std::uint8_t* non_finite;
+  };
+
+  static T* packed_spectra(void* packed) {
+    return reinterpret_cast<T*>(static_cast<std::byte*>(packed) + kAlignment);
+  }
+
+  std::int64_t most_batch() const { return 16; }
+
+  /// Elements that one thread needs beside spectra.
+  std::int64_t thread_size() const {
+    const fft::TileTransform<T>& transform = *schedule_.transform;
+    const std::int64_t batch =
+        std::min(most_batch(), std::max(schedule_.channels.sources, schedule_.share_channels));
+    std::int64_t size = kernel_spectra_.scratch_size();
+    for (const Tile& tile : schedule_.tiles) {
+      size = std::max(size, SourceSpectra<T>::scratch_size(batch, tile.planes, transform));
+      size = std::max(size, batch * transform.plane_size() +
+                                std::max(transform.scratch_size(),
+                                         NonFiniteRepair<T>::scratch_size(tile, kernel_spectra_)));
+    }
+    return static_cast<std::int64_t>(
+        round_up(static_cast<std::size_t>(size), kAlignment / sizeof(T)));
+  }
+
+  Workspace lay_out(Arena& arena) const {
+    Workspace memory{};
+    const auto elements = [](std::int64_t count) { return static_cast<std::size_t>(count); };
+    const std::int64_t blocks = schedule_.blocks_in_parallel ? threads_ : 1;
+    memory.sources_stride = schedule_.source_size();
+    memory.results_stride = schedule_.result_size();
+    memory.tiles_stride =
+        static_cast<std::int64_t>(round_up(elements(schedule_.block_tiles), kAlignment));
+    memory.kernels = arena.take<T>(elements(schedule_.units_per_round * schedule_.kernel_size()));
+    memory.bias = arena.take<T>(
+        problem_.has_bias ? elements(problem_.g * schedule_.channels.destinations) : 0);
+    memory.sources = arena.take<T>(elements(blocks * memory.sources_stride));
+    memory.results = arena.take<T>(elements(blocks * memory.results_stride));
+    memory.threads = arena.take<T>(elements(threads_ * thread_size()));
+    memory.tiles = arena.take<std::uint8_t>(elements(blocks * memory.tiles_stride));
+    return memory;
+  }
+
+  const T* read_bias(const Arguments& arguments, T* bias) const {
+    if (!problem_.has_bias) return nullptr;
+    TensorView view;
+    view.data = const_cast<void*>(arguments.bias);
+    view.type = problem_.result_type();
+    view.strides[1] = arguments.bias_stride;
+    const RealView real(view);
+    const auto load = kernels_.load_row[static_cast<int>(real.type())];
+    const std::int64_t parts = schedule_.channels.parts;
+    const std::int64_t channels = problem_.g * schedule_.channels.destinations / parts;
+    for (std::int64_t c = 0; c < parts; ++c) {
+      load(bias + c, parts, real.at(real.channel_offset(c)), real.stride(1), channels);
+    }
+    return bias;
+  }
+
+  bool all_finite(const TensorView& weight, const Workspace& memory) const {
+    std::atomic<bool> finite{true};
+    parallel_for(problem_.g, threads_, [&](std::int64_t group, int thread) {
+      if (!kernel_spectra_.all_finite(weight, group, memory.threads + thread * thread_size())) {
+        finite = false;
+      }
+    });
+    return finite;
+  }
+
+  /// Those of units [first, end); says whether all weights are finite.
+  bool transform_kernels(const TensorView& weight, std::int64_t first, std::int64_t end, T* to,
+                         T* scratch) const {
+    std::atomic<bool> finite{true};
+    const std::int64_t number = schedule_.transform->number_size();
+    const std::int64_t channel_size = schedule_.run_count * schedule_.sources * number;
+    parallel_for(
+        (end - first) * schedule_.share_channels, threads_, [&](std::int64_t index, int thread) {
+          const std::int64_t unit = first + index / schedule_.share_channels;
+          const std::int64_t share = unit % schedule_.shares;
+          const std::int64_t channel = index % schedule_.share_channels;
+          if (channel >= schedule_.channels_of(share)) return;
+          T* spectra = to + (unit - first) * schedule_.kernel_size() + channel * channel_size;
+          if (!kernel_spectra_.transform(
+                  weight, unit / schedule_.shares, schedule_.first_channel(share) + channel,
+                  spectra, schedule_.kernel_layer_step, scratch + thread * thread_size())) {
+            finite = false;
+          }
+        });
+    return finite;
+  }
+
+  void compute_round(const Call& call, std::int64_t first, std::int64_t end) const {
+    const auto blocks = static_cast<std::int64_t>(schedule_.blocks.size());
+    parallel_for((end - first) * blocks, schedule_.blocks_in_parallel ? threads_ : 1,
+                 [&](std::int64_t index, int thread) {
+                   const std::int64_t unit = first + index / blocks;
+                   const Workspace& memory = call.memory;
+                   const Item item{schedule_.blocks[static_cast<std::size_t>(index % blocks)],
+                                   unit / schedule_.shares,
+                                   unit % schedule_.shares,
+                                   call.kernels + (unit - first) * schedule_.kernel_size(),
+                                   memory.sources + thread * memory.sources_stride,
+                                   memory.results + thread * memory.results_stride,
+                                   memory.tiles + thread * memory.tiles_stride};
+                   compute_item(call, item, thread);
+                 });
+  }
+
+  /// `outer` is the number of the thread; where blocks are computed one by one their parts are
+  /// numbered anew.
+  void compute_item(const Call& call, const Item& item, int outer) const {
+    const int threads = schedule_.blocks_in_parallel ? 1 : threads_;
+    const auto scratch = [&](int thread) {
+      return call.memory.threads + (schedule_.blocks_in_parallel ? outer : thread) * thread_size();
+    };
+    transform_sources(call, item, threads, scratch);
+    const std::int64_t step = product_.layers_per_step(schedule_.sources);
+    const std::int64_t layers = schedule_.transform->layers();
+    parallel_for(ceil_divide(layers, step), threads, [&](std::int64_t index, int) {
+      multiply(item, index * step, std::min(step, layers - index * step));
+    });
+    store_results(call, item, threads, scratch);
+  }
+
+  direct::SourcePadding source_padding() const {
+    if (problem_.pass == Pass::forward) return direct::input_padding(problem_);
+    const auto& axes = problem_.axes;
+    return {.sizes = {axes[0].output, axes[1].output, axes[2].output}, .mode = PaddingMode::zeros};
+  }
+
+  RealView source_view(const Arguments& arguments) const {
+    return RealView(problem_.pass == Pass::forward ? arguments.input : arguments.output);
+  }
+
+  template <class ScratchOf>
+  void transform_sources(const Call& call, const Item& item, int threads,
+                         const ScratchOf& scratch) const {
+    const fft::TileTransform<T>& transform = *schedule_.transform;
+    const direct::SourcePadding padding = source_padding();
+    const RealView view = source_view(call.arguments);
+    const SourceSpectra<T> spectra(view, padding, transform, kernels_);
+    const Tile& tile = schedule_.tiles[item.block.region];
+    const std::int64_t channels = schedule_.channels.sources;
+    const std::int64_t batch = SourceSpectra<T>::batch(view, channels, transform);
+    const std::int64_t batches = ceil_divide(channels, batch);
+    std::fill_n(item.non_finite, item.block.count, std::uint8_t{0});
+    parallel_for(item.block.count * batches, threads, [&](std::int64_t index, int thread) {
+      const std::int64_t in_block = index / batches;
+      const std::int64_t at = item.block.first + in_block;
+      const std::int64_t first = index % batches * batch;
+      T* to = item.sources +
+              (in_block * schedule_.sources + first * tile.planes) * transform.number_size();
+      const bool finite =
+          spectra.transform(tile, tile.origin(at % tile.tile_count()), at / tile.tile_count(),
+                            item.group * channels + first, std::min(batch, channels - first), to,
+                            schedule_.source_layer_step, scratch(thread));
+      if (!finite) {
+        std::atomic_ref(item.non_finite[in_block]).store(1, std::memory_order_relaxed);
+      }
+    });
+  }
+
+  void multiply(const Item& item, std::int64_t first, std::int64_t layers) const {
+    const std::int64_t number = schedule_.transform->number_size();
+    const std::int64_t row = schedule_.sources * number;
+    const std::int64_t results = schedule_.channels_of(item.share) * schedule_.run_count;
+    const std::int64_t result_row = schedule_.share_channels * schedule_.run_count * number;
+    product_.multiply(first, layers, schedule_.sources,
+                      {{item.sources, row, number, schedule_.source_layer_step}, item.block.count},
+                      {{item.kernels, row, number, schedule_.kernel_layer_step}, results},
+                      {item.results, result_row, number, schedule_.result_layer_step}, false);
+  }
+
+  template <class ScratchOf>
+  void store_results(const Call& call, const Item& item, int threads,
+                     const ScratchOf& scratch) const {
+    const bool forward = problem_.pass == Pass::forward;
+    const fft::TileTransform<T>& transform = *schedule_.transform;
+    const TensorView& written = forward ? call.arguments.output : call.arguments.input;
+    const RealView view(written);
+    const direct::Destination<T> destination(written, kernels_, call.bias, problem_.activation);
+    const direct::SourcePadding padding = source_padding();
+    const SourceSpectra<T> source(source_view(call.arguments), padding, transform, kernels_);
+    const NonFiniteRepair<T> repair(source, kernel_spectra_, call.arguments.weight,
+                                    schedule_.channels.sources);
+    const Tile& tile = schedule_.tiles[item.block.region];
+    const auto& all_runs = schedule_.runs[item.block.region];
+    const auto run_count = static_cast<std::int64_t>(all_runs.size());
+    const std::int64_t channels = schedule_.channels_of(item.share);
+    const std::int64_t first_channel = schedule_.first_channel(item.share);
+    const std::int64_t batch = SourceSpectra<T>::batch(view, channels, transform);
+    const std::int64_t batches = ceil_divide(channels, batch);
+    const std::int64_t number = transform.number_size();
+    const std::int64_t in_tile = batches * run_count;
+    parallel_for(item.block.count * in_tile, threads, [&](std::int64_t index, int thread) {
+      const std::int64_t in_block = index / in_tile;
+      const std::int64_t run = index % run_count;
+      const std::int64_t first = index % in_tile / run_count * batch;
+      const std::int64_t count = std::min(batch, channels - first);
+      const Runs& runs = all_runs[static_cast<std::size_t>(run)];
+      const std::int64_t at = item.block.first + in_block;
+      const std::int64_t n = at / tile.tile_count();
+      const Extent origin = tile.origin(at % tile.tile_count());
+      const Extent size = tile.size_at(origin, runs);
+      if (direct::product(size) == 0) return;
+      T* planes = scratch(thread);
+      T* work = planes + count * tile.plane_size;
+      const std::int64_t columns = transform.size().sequence ? transform.size().columns : size[2];
+      for (std::int64_t i = 0; i < count; ++i) {
+        T* plane = planes + i * tile.plane_size;
+        const std::int64_t result =
+            (in_block * schedule_.share_channels + first + i) * run_count + run;
+        transform.inverse(item.results + result * number, schedule_.result_layer_step, columns,
+                          plane, work);
+        if (item.non_finite[in_block] != 0 || !all_finite(tile, size, plane)) {
+          repair.repair(tile, origin, runs, n, item.group, first_channel + first + i, plane, work);
+        }
+      }
+      destination.store_planes(
+          {n, runs, origin, size},
+          item.group * schedule_.channels.destinations + first_channel + first, count,
+          {planes, tile.pitch[2], tile.pitch[1] * tile.pitch[2], tile.plane_size},
+          problem_.accumulate);
+    });
+  }
+
+  bool all_finite(const Tile& tile, const Extent& size, const T* plane) const {
+    for (std::int64_t row = 0; row < size[0] * size[1]; ++row) {
+      const T* first = plane + (row / size[1] * tile.pitch[1] + row % size[1]) * tile.pitch[2];
+      if (!kernels_.all_finite(first, size[2])) return false;
+    }
+    return true;
+  }
+
+  Problem problem_;
+  const TypedKernels<T>& kernels_;
+  int threads_;
+  CorrelationSchedule<T> schedule_;
+  KernelSpectra<T> kernel_spectra_;
+  SpectrumProduct<T> product_;
+  std::unique_ptr<const detail::AlgorithmPlan> for_non_finite_weights_;
+};
+
+}  // namespace
+
+template <class T>
+std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan(const Problem& problem,
+                                                                   int threads) {
+  return std::make_unique<CorrelationPlan<T>>(problem, threads);
+}
+
+template std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan<float>(const Problem&,
+                                                                                   int);
+template std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan<double>(const Problem&,
+                                                                                    int);
+
+}  // namespace fastconv::fft_convolution

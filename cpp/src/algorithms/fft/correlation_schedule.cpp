@@ -1,0 +1,95 @@
+#include "algorithms/fft/correlation_schedule.hpp"
+
+#include <algorithm>
+
+#include "fft/shared_transform.hpp"
+
+namespace fastconv::fft_convolution {
+
+using direct::ceil_divide;
+
+namespace {
+
+/// Of the kernels' spectra that exist at a time, if they are so many.
+constexpr std::int64_t kMostKernelBytes = std::int64_t{96} << 20;
+/// Of small kernels that share a round.
+constexpr std::int64_t kRoundBytes = std::int64_t{4} << 20;
+/// Of the spectra of a block: about as many as the kernels have, which every block reads once.
+constexpr std::int64_t kLeastBlockBytes = std::int64_t{1} << 19;
+constexpr std::int64_t kMostBlockBytes = std::int64_t{32} << 20;
+
+/// Layers a power of two apart would fall into few sets of a cache.
+std::int64_t layer_step(std::int64_t numbers, std::int64_t number_size) {
+  return numbers == 1 ? number_size : (numbers + 1) * number_size;
+}
+
+}  // namespace
+
+template <class T>
+CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedKernels<T>& kernels,
+                                            int threads)
+    : regions(problem),
+      channels(problem),
+      transform(fft::shared_transform<T>(choose_tile(problem, regions).size, kernels)),
+      sources(channels.sources * regions.planes()),
+      run_count(regions.run_count()) {
+  for (std::int64_t region = 0; region < regions.count(); ++region) {
+    tiles.push_back(make_tile(regions.phases(region), transform->size(), transform->pitch()));
+    runs.push_back(regions.runs(region));
+  }
+  choose_shares(problem.g);
+  choose_blocks(problem.n, threads);
+  const std::int64_t number = transform->number_size();
+  kernel_layer_step = layer_step(share_channels * run_count * sources, number);
+  source_layer_step = layer_step(block_tiles * sources, number);
+  result_layer_step = layer_step(block_tiles * share_channels * run_count, number);
+}
+
+template <class T>
+void CorrelationSchedule<T>::choose_shares(std::int64_t groups) {
+  const std::int64_t spectrum_bytes =
+      transform->layers() * transform->number_size() * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t channel_bytes =
+      std::max<std::int64_t>(1, run_count * sources * spectrum_bytes);
+  // Complex channels come in pairs.
+  const std::int64_t pairs = channels.destinations / channels.parts;
+  const std::int64_t fitting = std::clamp<std::int64_t>(
+      kMostKernelBytes / (channel_bytes * channels.parts), 1, std::max<std::int64_t>(1, pairs));
+  shares = std::max<std::int64_t>(1, ceil_divide(pairs, fitting));
+  share_channels = std::max<std::int64_t>(1, ceil_divide(pairs, shares)) * channels.parts;
+  shares = std::max<std::int64_t>(1, ceil_divide(channels.destinations, share_channels));
+  units = groups * shares;
+  units_per_round =
+      std::clamp<std::int64_t>(kRoundBytes / (share_channels * channel_bytes), 1, units);
+}
+
+template <class T>
+void CorrelationSchedule<T>::choose_blocks(std::int64_t images, int threads) {
+  const std::int64_t spectrum_bytes =
+      transform->layers() * transform->number_size() * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t results = share_channels * run_count;
+  const std::int64_t tile_bytes = (sources + results) * spectrum_bytes;
+  const std::int64_t kernel_bytes = sources * results * spectrum_bytes;
+  const std::int64_t wanted =
+      std::clamp(kernel_bytes, kLeastBlockBytes, kMostBlockBytes) / tile_bytes;
+  std::int64_t most = 0;
+  for (const Tile& tile : tiles) most = std::max(most, images * tile.tile_count());
+  // The product takes three tiles at a time.
+  constexpr std::int64_t kLeastTiles = 3;
+  block_tiles =
+      std::clamp(std::max(wanted, kLeastTiles), std::int64_t{1}, std::max<std::int64_t>(1, most));
+  for (std::size_t region = 0; region < tiles.size(); ++region) {
+    const std::int64_t count = images * tiles[region].tile_count();
+    for (std::int64_t first = 0; first < count; first += block_tiles) {
+      blocks.push_back({region, first, std::min(block_tiles, count - first)});
+    }
+  }
+  const std::int64_t items = units_per_round * static_cast<std::int64_t>(blocks.size());
+  blocks_in_parallel = threads == 1 || (items >= 2 * threads &&
+                                        threads * block_tiles * tile_bytes <= kMostBlockBytes);
+}
+
+template class CorrelationSchedule<float>;
+template class CorrelationSchedule<double>;
+
+}  // namespace fastconv::fft_convolution

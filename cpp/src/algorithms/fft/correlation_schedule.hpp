@@ -1,0 +1,63 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "algorithms/fft/regions.hpp"
+#include "algorithms/fft/tile_choice.hpp"
+
+namespace fastconv::fft_convolution {
+
+/// Tiles that are transformed and multiplied together: those of all images of a region form one
+/// sequence.
+struct TileBlock {
+  std::size_t region;
+  std::int64_t first;
+  std::int64_t count;
+};
+
+/// Everything that forward and backward-input decide before the arrays are seen. None of it but
+/// the size of the tiles changes a result, and that does not depend on the threads.
+template <class T>
+class CorrelationSchedule {
+ public:
+  CorrelationSchedule(const Problem& problem, const TypedKernels<T>& kernels, int threads);
+
+  Regions regions;
+  GroupChannels channels;
+  std::shared_ptr<const fft::TileTransform<T>> transform;
+  std::vector<Tile> tiles;              ///< of each region
+  std::vector<std::vector<Runs>> runs;  ///< of each region
+  std::int64_t sources;                 ///< spectra of a tile's source, of one group
+  std::int64_t run_count;               ///< spectra of a destination channel
+
+  /// Destination channels of a group are divided into shares whose kernels have room; the shares
+  /// of all groups form one sequence, of which some take part in a round.
+  std::int64_t share_channels;  ///< at most
+  std::int64_t shares;          ///< of a group
+  std::int64_t units;           ///< shares of all groups
+  std::int64_t units_per_round;
+
+  std::vector<TileBlock> blocks;
+  std::int64_t block_tiles;  ///< at most
+
+  std::int64_t kernel_layer_step;
+  std::int64_t source_layer_step;
+  std::int64_t result_layer_step;
+  bool blocks_in_parallel;  ///< each thread has blocks of its own, or all work on one
+
+  std::int64_t first_channel(std::int64_t share) const { return share * share_channels; }
+  std::int64_t channels_of(std::int64_t share) const {
+    return std::min(share_channels, channels.destinations - first_channel(share));
+  }
+  /// Elements of the kernels of a unit, and of the spectra of a block.
+  std::int64_t kernel_size() const { return transform->layers() * kernel_layer_step; }
+  std::int64_t source_size() const { return transform->layers() * source_layer_step; }
+  std::int64_t result_size() const { return transform->layers() * result_layer_step; }
+
+ private:
+  void choose_shares(std::int64_t groups);
+  void choose_blocks(std::int64_t images, int threads);
+};
+
+}  // namespace fastconv::fft_convolution

@@ -1,0 +1,32 @@
+#pragma once
+
+#include "algorithms/algorithm.hpp"
+
+/// Convolution by Fourier transforms of tiles (overlap-save): the spectrum of a correlation is the
+/// product of one spectrum and the other's conjugate, so that a kernel costs the same whatever its
+/// size, as long as it fits the tile. All three passes, float32 and float64, halves and complex.
+///
+///     regions.hpp               strides, dilation and direction as dense correlations of planes
+///     schedule.hpp              the size of a tile, blocks of tiles, shares of channels
+///     correlation_plan.cpp      forward and backward-input: the loops
+///     weight_gradient_plan.cpp  backward-weight: the loops
+///     kernel_spectra.cpp        weights into spectra
+///     source_spectra.cpp        tiles of a source into spectra, with what is not finite set aside
+///     spectrum_product.cpp      a matrix product for every frequency
+///     non_finite.cpp            puts back what was set aside, in the windows that hold it
+///
+/// The transforms themselves are in fft/.
+namespace fastconv::fft_convolution {
+
+std::optional<std::string> refuses(const Problem& problem);
+double estimate_cost(const Problem& problem, int threads);
+std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads);
+
+template <class T>
+std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan(const Problem& problem,
+                                                                   int threads);
+template <class T>
+std::unique_ptr<const detail::AlgorithmPlan> make_weight_gradient_plan(const Problem& problem,
+                                                                       int threads);
+
+}  // namespace fastconv::fft_convolution

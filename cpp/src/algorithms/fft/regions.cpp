@@ -1,0 +1,94 @@
+#include "algorithms/fft/regions.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+namespace fastconv::fft_convolution {
+namespace {
+
+/// Taps that all lie on one grid of positions: as many phases as the grid has places, each with
+/// taps side by side.
+std::vector<AxisPhases> split_by_dilation(const AxisPhases& phases) {
+  std::int64_t step = 0;
+  for (const direct::AxisRun& run : phases.runs) {
+    for (const direct::Tap& tap : run.taps) step = std::gcd(step, tap.shift);
+  }
+  if (step <= 1 || phases.runs.size() > 1 || phases.plane_count() > 1) return {phases};
+  std::vector<AxisPhases> parts;
+  for (std::int64_t place = 0; place < std::min(step, phases.count); ++place) {
+    AxisPhases part = phases;
+    direct::AxisRun& run = part.runs.front();
+    run.count = direct::ceil_divide(run.count - place, step);
+    run.destination_first += place * run.destination_step;
+    run.destination_step *= step;
+    for (direct::Tap& tap : run.taps) tap.shift /= step;
+    part.count = run.count;
+    part.source_first += place * phases.source_step;
+    part.source_step *= step;
+    part.reach /= step;
+    parts.push_back(std::move(part));
+  }
+  return parts;
+}
+
+}  // namespace
+
+Regions::Regions(const Problem& problem) {
+  for (std::size_t a = 0; a < 3; ++a) {
+    const Axis& axis = problem.axes[a];
+    if (problem.pass == Pass::backward_input) {
+      // Elements that no tap meets have runs without taps: their spectra are zeros.
+      axes_[a] = split_by_dilation(
+          direct::backward_phases(axis, PaddingMode::zeros, problem.flip, false).front());
+    } else {
+      axes_[a] = split_by_dilation(direct::forward_phases(axis, problem.flip));
+    }
+  }
+}
+
+Regions::Phases Regions::phases(std::int64_t region) const {
+  const std::int64_t w = phases_count(2);
+  const std::int64_t h = phases_count(1);
+  return {&axes_[0][static_cast<std::size_t>(region / (w * h))],
+          &axes_[1][static_cast<std::size_t>(region / w % h)],
+          &axes_[2][static_cast<std::size_t>(region % w)]};
+}
+
+std::vector<Runs> Regions::runs(std::int64_t region) const {
+  std::vector<Runs> all;
+  const Phases axes = phases(region);
+  for (const direct::AxisRun& d : axes[0]->runs) {
+    for (const direct::AxisRun& h : axes[1]->runs) {
+      for (const direct::AxisRun& w : axes[2]->runs) all.push_back({&d, &h, &w});
+    }
+  }
+  return all;
+}
+
+std::int64_t Regions::planes() const {
+  std::int64_t planes = 1;
+  for (const auto& axis : axes_) planes *= axis.front().plane_count();
+  return planes;
+}
+
+std::int64_t Regions::run_count() const {
+  std::size_t runs = 1;
+  for (const auto& axis : axes_) runs *= axis.front().runs.size();
+  return static_cast<std::int64_t>(runs);
+}
+
+bool Regions::is_sequence() const {
+  const auto single = [&](std::size_t axis) { return positions(axis) == 1 && reach(axis) == 0; };
+  return single(0) && single(1);
+}
+
+Tile make_tile(const Regions::Phases& phases, const fft::TileSize& size, std::int64_t pitch) {
+  const Extent sizes =
+      size.sequence ? Extent{1, 1, size.points()} : Extent{size.depth, size.rows, size.columns};
+  Extent most;
+  for (std::size_t a = 0; a < 3; ++a) most[a] = sizes[a] - phases[a]->reach;
+  const Extent pitches = size.sequence ? sizes : Extent{size.depth, size.rows, pitch};
+  return Tile(phases, most, pitches);
+}
+
+}  // namespace fastconv::fft_convolution

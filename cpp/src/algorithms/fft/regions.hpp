@@ -1,0 +1,50 @@
+#pragma once
+
+#include <vector>
+
+#include "algorithms/direct/tile.hpp"
+#include "fft/tile_transform.hpp"
+
+namespace fastconv::fft_convolution {
+
+using direct::AxisPhases;
+using direct::Extent;
+using direct::Runs;
+using direct::Tile;
+
+/// A problem as dense correlations: positions, taps and shifts along each axis, in the terms of
+/// direct/geometry.hpp. Forward, a stride makes planes of the source; backward, runs of the
+/// destination; dilation alone makes several regions, one for each place on the grid that the taps
+/// of an output lie on, with the same kernel. The weight gradient reads the input like the forward
+/// pass.
+class Regions {
+ public:
+  explicit Regions(const Problem& problem);
+
+  /// One set of phases for each axis; all have the same taps.
+  using Phases = std::array<const AxisPhases*, 3>;
+  std::int64_t count() const { return phases_count(0) * phases_count(1) * phases_count(2); }
+  Phases phases(std::int64_t region) const;
+  /// All combinations of one run of each axis.
+  std::vector<Runs> runs(std::int64_t region) const;
+
+  /// Of the first region, which is the largest.
+  std::int64_t positions(std::size_t axis) const { return axes_[axis].front().count; }
+  std::int64_t reach(std::size_t axis) const { return axes_[axis].front().reach; }
+  std::int64_t planes() const;
+  std::int64_t run_count() const;
+  /// Whether only the last axis has more than one position.
+  bool is_sequence() const;
+
+ private:
+  std::int64_t phases_count(std::size_t axis) const {
+    return static_cast<std::int64_t>(axes_[axis].size());
+  }
+
+  std::array<std::vector<AxisPhases>, 3> axes_;
+};
+
+/// The tiles of a region for a transform.
+Tile make_tile(const Regions::Phases& phases, const fft::TileSize& size, std::int64_t pitch);
+
+}  // namespace fastconv::fft_convolution

@@ -1,0 +1,56 @@
+#include "algorithms/fft/source_spectra.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+
+namespace fastconv::fft_convolution {
+
+template <class T>
+std::int64_t SourceSpectra<T>::batch(const direct::RealView& view, std::int64_t channels,
+                                     const fft::TileTransform<T>& transform) {
+  constexpr std::int64_t kMostBytes = 1 << 18;
+  constexpr std::int64_t kMostChannels = 16;
+  const bool channels_last =
+      view.parts() == 1 && std::abs(view.stride(1)) < std::abs(view.stride(4));
+  if (!channels_last) return 1;
+  const std::int64_t bytes = transform.plane_size() * static_cast<std::int64_t>(sizeof(T));
+  return std::clamp<std::int64_t>(kMostBytes / bytes, 1, std::min(kMostChannels, channels));
+}
+
+template <class T>
+void SourceSpectra<T>::pack(const Tile& tile, const Extent& origin, std::int64_t n,
+                            std::int64_t first, std::int64_t count, T* planes) const {
+  const Extent size = tile.size_at(origin);
+  bool whole = true;
+  for (std::size_t a = 0; a < 3; ++a) {
+    whole = whole && size[a] + tile.phases[a]->reach == tile.pitch[a];
+  }
+  if (!whole) std::fill_n(planes, count * tile.channel_size(), T(0));
+  direct::pack_source<T>(tile, padding_, origin, view_, n, first, count,
+                         kernels_.load_block[static_cast<int>(view_.type())], planes);
+}
+
+template <class T>
+bool SourceSpectra<T>::transform(const Tile& tile, const Extent& origin, std::int64_t n,
+                                 std::int64_t first, std::int64_t count, T* spectra,
+                                 std::int64_t layer_step, T* scratch) const {
+  T* planes = scratch;
+  T* work = planes + count * tile.channel_size();
+  pack(tile, origin, n, first, count, planes);
+  const std::int64_t size = count * tile.channel_size();
+  const bool finite = kernels_.all_finite(planes, size);
+  if (!finite) {
+    std::replace_if(planes, planes + size, [](T value) { return !std::isfinite(value); }, T(0));
+  }
+  for (std::int64_t plane = 0; plane < count * tile.planes; ++plane) {
+    transform_.forward(planes + plane * tile.plane_size, transform_.size().columns,
+                       spectra + plane * transform_.number_size(), layer_step, work);
+  }
+  return finite;
+}
+
+template class SourceSpectra<float>;
+template class SourceSpectra<double>;
+
+}  // namespace fastconv::fft_convolution

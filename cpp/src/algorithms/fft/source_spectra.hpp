@@ -1,0 +1,41 @@
+#pragma once
+
+#include "algorithms/fft/regions.hpp"
+
+namespace fastconv::fft_convolution {
+
+/// Tiles of a tensor into spectra.
+template <class T>
+class SourceSpectra {
+ public:
+  SourceSpectra(const direct::RealView& view, const direct::SourcePadding& padding,
+                const fft::TileTransform<T>& transform, const TypedKernels<T>& kernels)
+      : view_(view), padding_(padding), transform_(transform), kernels_(kernels) {}
+
+  /// Channels that are packed together: as channels-last memory has them side by side.
+  static std::int64_t batch(const direct::RealView& view, std::int64_t channels,
+                            const fft::TileTransform<T>& transform);
+  /// For so many channels at a time.
+  static std::int64_t scratch_size(std::int64_t batch, std::int64_t planes,
+                                   const fft::TileTransform<T>& transform) {
+    return batch * planes * transform.plane_size() + transform.scratch_size();
+  }
+
+  /// Planes of the channels [first, first + count) of all groups together, zeros where the tile
+  /// ends early.
+  void pack(const Tile& tile, const Extent& origin, std::int64_t n, std::int64_t first,
+            std::int64_t count, T* planes) const;
+
+  /// Likewise, transformed: spectra[layer * layer_step + (channel * planes + plane) * number_size].
+  /// What is not finite counts as zero; says whether anything was.
+  bool transform(const Tile& tile, const Extent& origin, std::int64_t n, std::int64_t first,
+                 std::int64_t count, T* spectra, std::int64_t layer_step, T* scratch) const;
+
+ private:
+  direct::RealView view_;
+  const direct::SourcePadding& padding_;
+  const fft::TileTransform<T>& transform_;
+  const TypedKernels<T>& kernels_;
+};
+
+}  // namespace fastconv::fft_convolution

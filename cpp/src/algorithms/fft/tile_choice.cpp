@@ -1,0 +1,161 @@
+#include "algorithms/fft/tile_choice.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "kernels/kernel_table.hpp"
+
+namespace fastconv::fft_convolution {
+namespace {
+
+using direct::ceil_divide;
+
+/// Of a transform along one axis: those that are in their caches.
+constexpr std::int64_t kLongest = 512;
+/// Tiles along an axis that are tried.
+constexpr std::int64_t kTileCounts[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96};
+constexpr std::int64_t kMostTileCount = 96;
+
+double stages(std::int64_t length) {
+  double count = 0.0;
+  for (const int radix : {8, 11, 7, 5, 4, 3, 2}) {
+    for (; length % radix == 0; length /= radix) count += 1.0;
+  }
+  return count;
+}
+
+struct Counts {
+  double tiles;     ///< of all images and regions
+  double sources;   ///< spectra that a tile's source has, of all groups
+  double results;   ///< likewise of its destination
+  double products;  ///< of spectra, for each tile
+  double kernels;   ///< spectra of kernels
+  double lanes;
+  double bytes;  ///< of an element
+};
+
+/// Seconds from a fit to measurements with AVX-512 in float32.
+double cost(const fft::TileSize& size, const Counts& counts) {
+  constexpr double kStageVector = 2.2e-9;       // a complex vector through a stage
+  constexpr double kTransposedVector = 1.2e-9;  // one between the steps
+  constexpr double kFactorVector = 1.5e-9;
+  constexpr double kCallSeconds = 60e-9;
+  constexpr double kProductVector = 0.65e-9;
+  constexpr double kMovedVector = 2.0e-9;  // packed or stored, and written as a spectrum
+  constexpr double kSpectrumBytesPerSecond = 16e9;
+  const auto vectors_of = [&](std::int64_t count) {
+    return static_cast<double>(ceil_divide(count, static_cast<std::int64_t>(counts.lanes)));
+  };
+  const std::int64_t half = size.rows / 2;
+  const double column_vectors = vectors_of(size.columns);
+  const double row_blocks = vectors_of(size.depth * half);
+  const double rows = static_cast<double>(size.depth * half);
+  const double columns = static_cast<double>(size.columns);
+  const double layers = row_blocks * columns;
+  const double in_rows = rows * column_vectors;
+  double stage_vectors =
+      in_rows * (stages(half) + stages(size.depth)) + layers * stages(size.columns);
+  const double plane_bytes = static_cast<double>(size.points()) * counts.bytes;
+  if (plane_bytes > 32768.0) stage_vectors *= 1.35;
+  if (plane_bytes > 524288.0) stage_vectors *= 1.2;
+  const double transform = kCallSeconds + stage_vectors * kStageVector +
+                           (in_rows + layers) * kTransposedVector + in_rows * kMovedVector +
+                           (size.sequence ? in_rows * kFactorVector : 0.0);
+  const double spectrum_bytes = 2.0 * layers * counts.lanes * counts.bytes;
+  const double transforms = counts.tiles * (counts.sources + counts.results) + counts.kernels;
+  const double product =
+      counts.tiles * layers *
+      (counts.products * kProductVector + (counts.sources + counts.results) * kMovedVector);
+  const double moved = 2.0 * counts.kernels * spectrum_bytes / kSpectrumBytesPerSecond;
+  return transforms * transform + product + moved;
+}
+
+/// Lengths t such that t - reach positions, some tiles long, cover all: for each number of tiles
+/// the shortest transform.
+std::vector<std::int64_t> lengths(std::int64_t positions, std::int64_t reach, std::int64_t step,
+                                  std::int64_t least) {
+  std::vector<std::int64_t> result;
+  for (const std::int64_t tiles : kTileCounts) {
+    const std::int64_t wanted = std::max(least, ceil_divide(positions, tiles) + reach);
+    const std::int64_t length = step * fft::next_supported_length(ceil_divide(wanted, step));
+    if (length > step * kLongest) continue;
+    if (result.empty() || length != result.back()) result.push_back(length);
+    if (tiles > positions || wanted - reach < reach / 3) break;
+  }
+  // Very many tiles: lengths that go well with the kernel.
+  if (positions > kMostTileCount * std::max<std::int64_t>(reach, 16)) {
+    for (const std::int64_t multiple : {2, 3, 4, 6}) {
+      const std::int64_t wanted = std::max<std::int64_t>(least, multiple * (reach + 8));
+      const std::int64_t length = step * fft::next_supported_length(ceil_divide(wanted, step));
+      if (length <= step * kLongest) result.push_back(length);
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+GroupChannels::GroupChannels(const Problem& problem)
+    : parts(problem.is_complex() ? 2 : 1),
+      sources(problem.c / problem.g * parts),
+      destinations(problem.k / problem.g * parts) {
+  if (problem.pass == Pass::backward_input) std::swap(sources, destinations);
+}
+
+TileChoice choose_tile(const Problem& problem, const Regions& regions) {
+  const bool single = problem.compute_type() == ComputeType::float32;
+  const KernelTable& table = active_kernels();
+  const std::int64_t lanes = single ? table.float32.lanes : table.float64.lanes;
+  const GroupChannels channels(problem);
+  const auto number = [](std::int64_t count) { return static_cast<double>(count); };
+  const double groups = number(problem.g);
+  const double sources = number(channels.sources * regions.planes());
+  const double results = number(channels.destinations * regions.run_count());
+  Counts counts{0.0,
+                groups * sources,
+                groups * results,
+                groups * sources * results,
+                groups * sources * results,
+                number(lanes),
+                single ? 4.0 : 8.0};
+  TileChoice best{{}, -1.0};
+  const auto consider = [&](const fft::TileSize& size) {
+    const Extent sizes =
+        size.sequence ? Extent{1, 1, size.points()} : Extent{size.depth, size.rows, size.columns};
+    double tiles = number(problem.n * regions.count());
+    for (std::size_t a = 0; a < 3; ++a) {
+      const std::int64_t positions = sizes[a] - regions.reach(a);
+      if (positions < 1) return;
+      tiles *= number(ceil_divide(regions.positions(a), positions));
+    }
+    counts.tiles = tiles;
+    const double seconds = cost(size, counts);
+    if (best.seconds < 0.0 || seconds < best.seconds) best = {size, seconds};
+  };
+  if (regions.is_sequence()) {
+    for (const std::int64_t columns : {lanes, 2 * lanes, 4 * lanes, 6 * lanes, 8 * lanes,
+                                       12 * lanes, 16 * lanes, 24 * lanes, 32 * lanes}) {
+      if (columns > kLongest) continue;
+      for (const std::int64_t length :
+           lengths(regions.positions(2), regions.reach(2), 2 * columns, 2 * columns)) {
+        consider({1, length / columns, columns, true});
+      }
+    }
+    return best;
+  }
+  const auto depths = regions.positions(0) == 1 && regions.reach(0) == 0
+                          ? std::vector<std::int64_t>{1}
+                          : lengths(regions.positions(0), regions.reach(0), 1, 1);
+  const auto rows = lengths(regions.positions(1), regions.reach(1), 2, 2);
+  const auto columns = lengths(regions.positions(2), regions.reach(2), 1, 1);
+  const auto whole_vectors = lengths(regions.positions(2), regions.reach(2), lanes, lanes);
+  for (const std::int64_t depth : depths) {
+    for (const std::int64_t row_count : rows) {
+      for (const std::int64_t width : columns) consider({depth, row_count, width, false});
+      for (const std::int64_t width : whole_vectors) consider({depth, row_count, width, false});
+    }
+  }
+  return best;
+}
+
+}  // namespace fastconv::fft_convolution

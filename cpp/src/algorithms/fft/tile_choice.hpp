@@ -1,0 +1,24 @@
+#pragma once
+
+#include "algorithms/fft/regions.hpp"
+
+namespace fastconv::fft_convolution {
+
+/// Channels of one group as real numbers: a complex one is two.
+struct GroupChannels {
+  explicit GroupChannels(const Problem& problem);
+
+  std::int64_t parts;  ///< real numbers of an element
+  std::int64_t sources;
+  std::int64_t destinations;
+};
+
+struct TileChoice {
+  fft::TileSize size;
+  double seconds;  ///< of the whole problem on one thread
+};
+
+/// The size of tiles that costs least.
+TileChoice choose_tile(const Problem& problem, const Regions& regions);
+
+}  // namespace fastconv::fft_convolution
