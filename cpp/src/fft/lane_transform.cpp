@@ -83,13 +83,11 @@ template <class T>
 LaneTransformTables<T>::LaneTransformTables(std::int64_t length,
                                             const std::vector<std::complex<double>>& twist_in,
                                             const std::vector<std::complex<double>>& twist_out)
-    : length_(length),
-      radices_(radices_of(length)),
-      twist_in_(rounded<T>(twist_in)),
-      twist_out_(rounded<T>(twist_out)) {
+    : twist_in_(rounded<T>(twist_in)), twist_out_(rounded<T>(twist_out)) {
+  const std::vector<int> radices = radices_of(length);
   std::vector<std::complex<double>> twiddles;
   std::int64_t before = 1;
-  for (const int radix : radices_) {
+  for (const int radix : radices) {
     for (std::int64_t k = 0; k < before; ++k) {
       for (std::int64_t a = 1; a < radix; ++a) {
         twiddles.push_back(root_of_unity(a * k, before * radix));
@@ -98,24 +96,19 @@ LaneTransformTables<T>::LaneTransformTables(std::int64_t length,
     before *= radix;
   }
   twiddles_ = rounded<T>(twiddles);
-}
 
-template <class T>
-LaneTransform<T> LaneTransformTables<T>::transform() const {
-  LaneTransform<T> transform{};
-  transform.length = length_;
-  transform.stages = static_cast<int>(radices_.size());
-  transform.twist_in = twist_in_.empty() ? nullptr : twist_in_.data();
-  transform.twist_out = twist_out_.empty() ? nullptr : twist_out_.data();
-  const T* twiddles = twiddles_.data();
-  std::int64_t before = 1;
-  for (std::size_t s = 0; s < radices_.size(); ++s) {
-    const int radix = radices_[s];
-    transform.stage[s] = {radix, before, length_ / (before * radix), twiddles};
-    twiddles += 2 * before * (radix - 1);
+  transform_.length = length;
+  transform_.stages = static_cast<int>(radices.size());
+  transform_.twist_in = twist_in_.empty() ? nullptr : twist_in_.data();
+  transform_.twist_out = twist_out_.empty() ? nullptr : twist_out_.data();
+  const T* stage_twiddles = twiddles_.data();
+  before = 1;
+  for (std::size_t s = 0; s < radices.size(); ++s) {
+    const int radix = radices[s];
+    transform_.stage[s] = {radix, before, length / (before * radix), stage_twiddles};
+    stage_twiddles += 2 * before * (radix - 1);
     before *= radix;
   }
-  return transform;
 }
 
 template class LaneTransformTables<float>;

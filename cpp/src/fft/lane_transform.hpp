@@ -18,7 +18,7 @@ std::int64_t next_supported_length(std::int64_t length);
 /// e^(-2 pi i numerator / denominator), to the last place of a double.
 std::complex<double> root_of_unity(std::int64_t numerator, std::int64_t denominator);
 
-/// The tables of a transform, made once. Immutable.
+/// The tables of a transform, made once. Immutable; it may be moved, not copied.
 template <class T>
 class LaneTransformTables {
  public:
@@ -27,15 +27,18 @@ class LaneTransformTables {
                                const std::vector<std::complex<double>>& twist_in = {},
                                const std::vector<std::complex<double>>& twist_out = {});
 
-  std::int64_t length() const { return length_; }
-  /// Points into this object.
-  LaneTransform<T> transform() const;
+  LaneTransformTables(const LaneTransformTables&) = delete;
+  LaneTransformTables(LaneTransformTables&&) noexcept = default;
+  LaneTransformTables& operator=(LaneTransformTables&&) noexcept = default;
+
+  std::int64_t length() const { return transform_.length; }
+  /// Points into this object's tables.
+  const LaneTransform<T>& transform() const { return transform_; }
   /// Elements of scratch memory.
-  std::int64_t scratch_size(std::int64_t lanes) const { return 4 * length_ * lanes; }
+  std::int64_t scratch_size(std::int64_t lanes) const { return 4 * length() * lanes; }
 
  private:
-  std::int64_t length_;
-  std::vector<int> radices_;
+  LaneTransform<T> transform_{};
   std::vector<T> twiddles_;
   std::vector<T> twist_in_;
   std::vector<T> twist_out_;

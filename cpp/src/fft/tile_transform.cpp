@@ -85,7 +85,7 @@ void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum
   const std::int64_t vectors = ceil_divide(columns, lanes);
   const std::int64_t half = half_rows_ * pitch_;
   const auto transform = kernels_.fft.transform;
-  const LaneTransform<T> rows = rows_.transform();
+  const LaneTransform<T>& rows = rows_.transform();
   for (std::int64_t d = 0; d < size_.depth; ++d) {
     const T* slice = plane + 2 * d * half;
     T* to = work.rows + d * half_rows_ * row_size_;
@@ -96,14 +96,14 @@ void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum
   }
   if (size_.depth > 1) {
     const std::int64_t slice_step = half_rows_ * row_size_;
-    const LaneTransform<T> depth = depth_.transform();
+    const LaneTransform<T>& depth = depth_.transform();
     for (std::int64_t k = 0; k < half_rows_; ++k) {
       T* row = work.rows + k * row_size_;
       transform(depth, vectors, {row, row + padded_columns_, slice_step}, lanes,
                 {row, row + padded_columns_, slice_step}, lanes, work.lanes);
     }
   }
-  const LaneTransform<T> along_columns = columns_.transform();
+  const LaneTransform<T>& along_columns = columns_.transform();
   const std::int64_t filled = std::min(vectors * lanes, size_.columns);
   std::fill(work.columns, work.lanes, T(0));
   for (std::int64_t block = 0; block < row_blocks_; ++block) {
@@ -129,7 +129,7 @@ void TileTransform<T>::inverse(const T* spectrum, std::int64_t layer_step, std::
   const std::int64_t vectors = ceil_divide(columns, lanes);
   const std::int64_t half = half_rows_ * pitch_;
   const auto transform = kernels_.fft.transform;
-  const LaneTransform<T> along_columns = columns_.transform();
+  const LaneTransform<T>& along_columns = columns_.transform();
   const std::int64_t wanted = std::min(vectors * lanes, size_.columns);
   for (std::int64_t block = 0; block < row_blocks_; ++block) {
     const T* from = spectrum + block * size_.columns * layer_step;
@@ -144,14 +144,14 @@ void TileTransform<T>::inverse(const T* spectrum, std::int64_t layer_step, std::
   }
   if (size_.depth > 1) {
     const std::int64_t slice_step = half_rows_ * row_size_;
-    const LaneTransform<T> depth = depth_.transform();
+    const LaneTransform<T>& depth = depth_.transform();
     for (std::int64_t k = 0; k < half_rows_; ++k) {
       T* row = work.rows + k * row_size_;
       transform(depth, vectors, {row, row + padded_columns_, slice_step}, lanes,
                 {row, row + padded_columns_, slice_step}, lanes, work.lanes);
     }
   }
-  const LaneTransform<T> rows = rows_back_.transform();
+  const LaneTransform<T>& rows = rows_back_.transform();
   for (std::int64_t d = 0; d < size_.depth; ++d) {
     T* from = work.rows + d * half_rows_ * row_size_;
     if (size_.sequence) multiply_factors(from, from + padded_columns_, columns);

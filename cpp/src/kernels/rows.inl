@@ -296,20 +296,29 @@ void store_block(void* to, std::int64_t to_pitch, std::int64_t to_stride, T* sum
   }
 }
 
-/// Zero times a finite number is zero, times any other NaN; in partial sums, to vectorise.
+/// Zero times a finite number is zero, times any other NaN; in partial sums, one after the other.
 template <class T>
 bool all_finite(const T* values, std::int64_t count) {
   if constexpr (kIsFloating<T>) {
-    constexpr int kPartials = 64;
-    T sums[kPartials] = {};
-    const std::int64_t whole = count - count % kPartials;
-    for (std::int64_t first = 0; first < whole; first += kPartials) {
-      for (int i = 0; i < kPartials; ++i) sums[i] += values[first + i] * T(0);
+    using V = Vec<T>;
+    constexpr int kPartials = 4;
+    V sums[kPartials];
+    for (int p = 0; p < kPartials; ++p) sums[p] = V::zero();
+    std::int64_t i = 0;
+    for (; i + kPartials * V::kLanes <= count; i += kPartials * V::kLanes) {
+#pragma GCC unroll 4
+      for (int p = 0; p < kPartials; ++p) {
+        sums[p] = V::fma(V::load(values + i + p * V::kLanes), V::zero(), sums[p]);
+      }
     }
-    for (std::int64_t i = whole; i < count; ++i) sums[0] += values[i] * T(0);
-    T sum = T(0);
-    for (int i = 0; i < kPartials; ++i) sum += sums[i];
-    return sum == T(0);
+    for (; i + V::kLanes <= count; i += V::kLanes) {
+      sums[0] = V::fma(V::load(values + i), V::zero(), sums[0]);
+    }
+    if (i < count) {
+      sums[1] = V::fma(V::load_partial(values + i, count - i), V::zero(), sums[1]);
+    }
+    const V sum{(sums[0].value + sums[1].value) + (sums[2].value + sums[3].value)};
+    return sum.reduce_add() == T(0);
   } else {
     return true;
   }

@@ -22,11 +22,18 @@ template <class T>
 void SourceSpectra<T>::pack(const Tile& tile, const Extent& origin, std::int64_t n,
                             std::int64_t first, std::int64_t count, T* planes) const {
   const Extent size = tile.size_at(origin);
-  bool whole = true;
-  for (std::size_t a = 0; a < 3; ++a) {
-    whole = whole && size[a] + tile.phases[a]->reach == tile.pitch[a];
+  const fft::TileSize& transformed = transform_.size();
+  const std::int64_t columns = transformed.sequence ? transformed.points() : transformed.columns;
+  const auto fills = [&](std::size_t axis, std::int64_t length) {
+    return size[axis] + tile.phases[axis]->reach == length;
+  };
+  if (!fills(0, tile.pitch[0]) || !fills(1, tile.pitch[1]) || !fills(2, columns)) {
+    std::fill_n(planes, count * tile.channel_size(), T(0));
+  } else if (columns < tile.pitch[2]) {
+    for (T* row = planes; row < planes + count * tile.channel_size(); row += tile.pitch[2]) {
+      std::fill(row + columns, row + tile.pitch[2], T(0));
+    }
   }
-  if (!whole) std::fill_n(planes, count * tile.channel_size(), T(0));
   direct::pack_source<T>(tile, padding_, origin, view_, n, first, count,
                          kernels_.load_block[static_cast<int>(view_.type())], planes);
 }
