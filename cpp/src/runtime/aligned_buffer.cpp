@@ -1,7 +1,17 @@
 #include "runtime/aligned_buffer.hpp"
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 namespace fastconv {
 namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+std::align_val_t alignment_of(std::size_t bytes) {
+  return std::align_val_t{bytes >= 2 * kHugePage ? kHugePage : kAlignment};
+}
 
 /// More than this goes back to the system after the call.
 constexpr std::size_t kKeptBytes = std::size_t{32} << 20;
@@ -9,6 +19,17 @@ constexpr std::size_t kKeptBytes = std::size_t{32} << 20;
 thread_local AlignedBuffer kept_buffer;
 
 }  // namespace
+
+AlignedBuffer::AlignedBuffer(std::size_t bytes) : bytes_(bytes) {
+  if (bytes == 0) return;
+  data_ = ::operator new(bytes, alignment_of(bytes));
+#ifdef __linux__
+  // A wish: the memory serves as well without.
+  if (bytes >= 2 * kHugePage) madvise(data_, bytes, MADV_HUGEPAGE);
+#endif
+}
+
+AlignedBuffer::~AlignedBuffer() { ::operator delete(data_, alignment_of(bytes_)); }
 
 ThreadScratch::ThreadScratch(std::size_t bytes) : buffer_(std::move(kept_buffer)) {
   if (buffer_.bytes() < bytes) {

@@ -13,13 +13,12 @@ constexpr std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 
-/// Uninitialised memory on a cache-line boundary. Throws std::bad_alloc.
+/// Uninitialised memory on a cache-line boundary; large blocks on huge pages where the system gives
+/// them on request, since spectra are written at long strides. Throws std::bad_alloc.
 class AlignedBuffer {
  public:
   AlignedBuffer() = default;
-  explicit AlignedBuffer(std::size_t bytes)
-      : data_(bytes == 0 ? nullptr : ::operator new(bytes, std::align_val_t{kAlignment})),
-        bytes_(bytes) {}
+  explicit AlignedBuffer(std::size_t bytes);
   AlignedBuffer(AlignedBuffer&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
   AlignedBuffer& operator=(AlignedBuffer&& other) noexcept {
@@ -27,7 +26,7 @@ class AlignedBuffer {
     std::swap(bytes_, other.bytes_);
     return *this;
   }
-  ~AlignedBuffer() { ::operator delete(data_, std::align_val_t{kAlignment}); }
+  ~AlignedBuffer();
 
   void* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
