@@ -26,6 +26,12 @@ std::vector<std::complex<double>> half_frequency_back(const TileSize& size) {
 
 }  // namespace
 
+std::string to_string(const TileSize& size) {
+  if (size.sequence) return std::to_string(size.points());
+  const std::string plane = std::to_string(size.rows) + "x" + std::to_string(size.columns);
+  return size.depth > 1 ? std::to_string(size.depth) + "x" + plane : plane;
+}
+
 template <class T>
 TileTransform<T>::TileTransform(const TileSize& size, const TypedKernels<T>& kernels)
     : size_(size),

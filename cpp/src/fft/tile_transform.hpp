@@ -1,6 +1,6 @@
 #pragma once
 
-#include <array>
+#include <string>
 
 #include "fft/lane_transform.hpp"
 #include "kernels/kernel_table.hpp"
@@ -18,6 +18,9 @@ struct TileSize {
   std::int64_t points() const { return depth * rows * columns; }
   bool operator==(const TileSize&) const = default;
 };
+
+/// "4096", "32x16" or "22x22x16".
+std::string to_string(const TileSize& size);
 
 /// The transform of a real tile, such that the product of one spectrum and another's conjugate is
 /// the spectrum of their correlation:

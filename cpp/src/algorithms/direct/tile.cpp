@@ -20,8 +20,9 @@ Tile::Tile(const std::array<const AxisPhases*, 3>& axis_phases, const Extent& mo
            const Extent& fixed_pitch)
     : Tile(axis_phases) {
   for (std::size_t a = 0; a < 3; ++a) {
-    tiles[a] = ceil_divide(counts[a], most[a]);
-    size[a] = ceil_divide(counts[a], std::max<std::int64_t>(1, tiles[a]));
+    const std::int64_t fewest = std::max<std::int64_t>(1, ceil_divide(counts[a], most[a]));
+    size[a] = std::max<std::int64_t>(1, ceil_divide(counts[a], fewest));
+    tiles[a] = ceil_divide(counts[a], size[a]);
   }
   pitch = fixed_pitch;
   plane_size = product(pitch);

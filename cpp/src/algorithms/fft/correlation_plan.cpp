@@ -21,9 +21,9 @@
 
 #include "algorithms/direct/correlation_store.hpp"
 #include "algorithms/direct/direct.hpp"
-#include "algorithms/fft/correlation_schedule.hpp"
 #include "algorithms/fft/fft.hpp"
 #include "algorithms/fft/non_finite.hpp"
+#include "algorithms/fft/schedule.hpp"
 #include "algorithms/fft/spectrum_product.hpp"
 #include "runtime/aligned_buffer.hpp"
 #include "runtime/parallel.hpp"
@@ -93,16 +93,12 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   std::string description() const override {
-    const fft::TileSize& size = schedule_.transform->size();
-    const std::string tile =
-        size.sequence ? std::to_string(size.points())
-                      : (size.depth > 1 ? std::to_string(size.depth) + "x" : "") +
-                            std::to_string(size.rows) + "x" + std::to_string(size.columns);
     std::int64_t tiles = 0;
     for (const Tile& each : schedule_.tiles) tiles += each.tile_count();
-    return "transforms of " + tile + " points, " + std::to_string(tiles) +
-           (tiles == 1 ? " tile" : " tiles") + " an image, " + std::to_string(schedule_.sources) +
-           " x " + std::to_string(schedule_.channels.destinations * schedule_.run_count) +
+    return "transforms of " + fft::to_string(schedule_.transform->size()) + " points, " +
+           std::to_string(tiles) + (tiles == 1 ? " tile" : " tiles") + " an image, " +
+           std::to_string(schedule_.sources) + " x " +
+           std::to_string(schedule_.channels.destinations * schedule_.run_count) +
            " spectra of kernels in each group";
   }
 
@@ -289,7 +285,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       const bool finite =
           spectra.transform(tile, tile.origin(at % tile.tile_count()), at / tile.tile_count(),
                             item.group * channels + first, std::min(batch, channels - first), to,
-                            schedule_.source_layer_step, scratch(thread));
+                            transform.number_size(), schedule_.source_layer_step, scratch(thread));
       if (!finite) {
         std::atomic_ref(item.non_finite[in_block]).store(1, std::memory_order_relaxed);
       }
@@ -371,7 +367,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   Problem problem_;
   const TypedKernels<T>& kernels_;
   int threads_;
-  CorrelationSchedule<T> schedule_;
+  Schedule<T> schedule_;
   KernelSpectra<T> kernel_spectra_;
   SpectrumProduct<T> product_;
   std::unique_ptr<const detail::AlgorithmPlan> for_non_finite_weights_;

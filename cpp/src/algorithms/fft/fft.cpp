@@ -9,6 +9,24 @@ namespace {
 
 bool is_empty(const Problem& problem) { return problem.n == 0 || problem.c == 0 || problem.k == 0; }
 
+/// Problems whose transforms are not worth looking for: they never pay.
+bool is_small(const Problem& problem) {
+  constexpr std::int64_t kFewTaps = 9;
+  constexpr double kFewMultiplyAdds = 3e5;
+  const auto& axes = problem.axes;
+  return axes[0].kernel * axes[1].kernel * axes[2].kernel <= kFewTaps ||
+         problem.multiply_adds() < kFewMultiplyAdds;
+}
+
+/// Whether the taps reach so far that there may be no transform.
+bool reaches_far(const Problem& problem) {
+  constexpr std::int64_t kReach = 128;
+  for (const Axis& axis : problem.axes) {
+    if (axis.dilation * (axis.kernel - 1) > kReach) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 std::optional<std::string> refuses(const Problem& problem) {
@@ -21,13 +39,15 @@ std::optional<std::string> refuses(const Problem& problem) {
       is_complex(problem.output_type) != complex) {
     return "some of its tensors are complex and others are not";
   }
-  if (problem.pass == Pass::backward_weight) return "it does not compute gradients of weights";
   if (problem.pass == Pass::backward_input && repeats_input(problem.padding_mode)) {
     return "its padding repeats the input";
   }
+  if (problem.pass == Pass::backward_weight && problem.accumulate) {
+    return "it adds to the gradient that is there";
+  }
   if (is_empty(problem)) return "there is nothing to transform";
   if (const auto reason = direct::refuses(problem)) return reason;
-  if (choose_tile(problem, Regions(problem)).seconds < 0.0) {
+  if (reaches_far(problem) && choose_tile(problem, Regions(problem)).seconds < 0.0) {
     return "its kernel is longer than the longest transform";
   }
   return std::nullopt;
@@ -35,13 +55,19 @@ std::optional<std::string> refuses(const Problem& problem) {
 
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 12e-6;
+  constexpr double kSmallMultiplyAddsPerSecond = 1e10;
+  if (is_small(problem)) {
+    return kCallSeconds + problem.multiply_adds() / kSmallMultiplyAddsPerSecond / threads;
+  }
   return kCallSeconds + choose_tile(problem, Regions(problem)).seconds / threads;
 }
 
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads) {
-  return problem.compute_type() == ComputeType::float32
-             ? make_correlation_plan<float>(problem, threads)
-             : make_correlation_plan<double>(problem, threads);
+  const auto make = [&]<class T>(T) {
+    return problem.pass == Pass::backward_weight ? make_weight_gradient_plan<T>(problem, threads)
+                                                 : make_correlation_plan<T>(problem, threads);
+  };
+  return problem.compute_type() == ComputeType::float32 ? make(float()) : make(double());
 }
 
 }  // namespace fastconv::fft_convolution

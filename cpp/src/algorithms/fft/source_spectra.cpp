@@ -41,7 +41,8 @@ void SourceSpectra<T>::pack(const Tile& tile, const Extent& origin, std::int64_t
 template <class T>
 bool SourceSpectra<T>::transform(const Tile& tile, const Extent& origin, std::int64_t n,
                                  std::int64_t first, std::int64_t count, T* spectra,
-                                 std::int64_t layer_step, T* scratch) const {
+                                 std::int64_t plane_step, std::int64_t layer_step,
+                                 T* scratch) const {
   T* planes = scratch;
   T* work = planes + count * tile.channel_size();
   pack(tile, origin, n, first, count, planes);
@@ -52,7 +53,7 @@ bool SourceSpectra<T>::transform(const Tile& tile, const Extent& origin, std::in
   }
   for (std::int64_t plane = 0; plane < count * tile.planes; ++plane) {
     transform_.forward(planes + plane * tile.plane_size, transform_.size().columns,
-                       spectra + plane * transform_.number_size(), layer_step, work);
+                       spectra + plane * plane_step, layer_step, work);
   }
   return finite;
 }

@@ -26,10 +26,11 @@ class SourceSpectra {
   void pack(const Tile& tile, const Extent& origin, std::int64_t n, std::int64_t first,
             std::int64_t count, T* planes) const;
 
-  /// Likewise, transformed: spectra[layer * layer_step + (channel * planes + plane) * number_size].
-  /// What is not finite counts as zero; says whether anything was.
+  /// Likewise, transformed: spectra[layer * layer_step + (channel * planes + plane) * plane_step].
+  /// What is not finite counts as zero; says whether all was finite.
   bool transform(const Tile& tile, const Extent& origin, std::int64_t n, std::int64_t first,
-                 std::int64_t count, T* spectra, std::int64_t layer_step, T* scratch) const;
+                 std::int64_t count, T* spectra, std::int64_t plane_step, std::int64_t layer_step,
+                 T* scratch) const;
 
  private:
   direct::RealView view_;

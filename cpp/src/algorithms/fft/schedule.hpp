@@ -16,12 +16,12 @@ struct TileBlock {
   std::int64_t count;
 };
 
-/// Everything that forward and backward-input decide before the arrays are seen. None of it but
-/// the size of the tiles changes a result, and that does not depend on the threads.
+/// Everything that is decided before the arrays are seen. The sizes of tiles and blocks, which the
+/// order of sums depends on, follow from the problem alone and not from the threads.
 template <class T>
-class CorrelationSchedule {
+class Schedule {
  public:
-  CorrelationSchedule(const Problem& problem, const TypedKernels<T>& kernels, int threads);
+  Schedule(const Problem& problem, const TypedKernels<T>& kernels, int threads);
 
   Regions regions;
   GroupChannels channels;
@@ -44,7 +44,9 @@ class CorrelationSchedule {
   std::int64_t kernel_layer_step;
   std::int64_t source_layer_step;
   std::int64_t result_layer_step;
-  bool blocks_in_parallel;  ///< each thread has blocks of its own, or all work on one
+  /// Each thread has blocks, or whole units, of its own; else all work on one.
+  bool blocks_in_parallel;
+  bool units_in_parallel;
 
   std::int64_t first_channel(std::int64_t share) const { return share * share_channels; }
   std::int64_t channels_of(std::int64_t share) const {
@@ -58,6 +60,9 @@ class CorrelationSchedule {
  private:
   void choose_shares(std::int64_t groups);
   void choose_blocks(std::int64_t images, int threads);
+  std::int64_t spectrum_bytes() const {
+    return transform->layers() * transform->number_size() * static_cast<std::int64_t>(sizeof(T));
+  }
 };
 
 }  // namespace fastconv::fft_convolution

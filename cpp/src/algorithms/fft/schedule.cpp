@@ -1,4 +1,4 @@
-#include "algorithms/fft/correlation_schedule.hpp"
+#include "algorithms/fft/schedule.hpp"
 
 #include <algorithm>
 
@@ -26,8 +26,7 @@ std::int64_t layer_step(std::int64_t numbers, std::int64_t number_size) {
 }  // namespace
 
 template <class T>
-CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedKernels<T>& kernels,
-                                            int threads)
+Schedule<T>::Schedule(const Problem& problem, const TypedKernels<T>& kernels, int threads)
     : regions(problem),
       channels(problem),
       transform(fft::shared_transform<T>(choose_tile(problem, regions).size, kernels)),
@@ -46,11 +45,9 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
 }
 
 template <class T>
-void CorrelationSchedule<T>::choose_shares(std::int64_t groups) {
-  const std::int64_t spectrum_bytes =
-      transform->layers() * transform->number_size() * static_cast<std::int64_t>(sizeof(T));
+void Schedule<T>::choose_shares(std::int64_t groups) {
   const std::int64_t channel_bytes =
-      std::max<std::int64_t>(1, run_count * sources * spectrum_bytes);
+      std::max<std::int64_t>(1, run_count * sources * spectrum_bytes());
   // Complex channels come in pairs.
   const std::int64_t pairs = channels.destinations / channels.parts;
   const std::int64_t fitting = std::clamp<std::int64_t>(
@@ -64,12 +61,10 @@ void CorrelationSchedule<T>::choose_shares(std::int64_t groups) {
 }
 
 template <class T>
-void CorrelationSchedule<T>::choose_blocks(std::int64_t images, int threads) {
-  const std::int64_t spectrum_bytes =
-      transform->layers() * transform->number_size() * static_cast<std::int64_t>(sizeof(T));
+void Schedule<T>::choose_blocks(std::int64_t images, int threads) {
   const std::int64_t results = share_channels * run_count;
-  const std::int64_t tile_bytes = (sources + results) * spectrum_bytes;
-  const std::int64_t kernel_bytes = sources * results * spectrum_bytes;
+  const std::int64_t tile_bytes = (sources + results) * spectrum_bytes();
+  const std::int64_t kernel_bytes = sources * results * spectrum_bytes();
   const std::int64_t wanted =
       std::clamp(kernel_bytes, kLeastBlockBytes, kMostBlockBytes) / tile_bytes;
   std::int64_t most = 0;
@@ -85,11 +80,14 @@ void CorrelationSchedule<T>::choose_blocks(std::int64_t images, int threads) {
     }
   }
   const std::int64_t items = units_per_round * static_cast<std::int64_t>(blocks.size());
-  blocks_in_parallel = threads == 1 || (items >= 2 * threads &&
-                                        threads * block_tiles * tile_bytes <= kMostBlockBytes);
+  const std::int64_t block_bytes = block_tiles * tile_bytes;
+  blocks_in_parallel =
+      threads == 1 || (items >= 2 * threads && threads * block_bytes <= kMostBlockBytes);
+  units_in_parallel = threads == 1 || (units >= 2 * threads &&
+                                       threads * (block_bytes + kernel_bytes) <= kMostBlockBytes);
 }
 
-template class CorrelationSchedule<float>;
-template class CorrelationSchedule<double>;
+template class Schedule<float>;
+template class Schedule<double>;
 
 }  // namespace fastconv::fft_convolution
