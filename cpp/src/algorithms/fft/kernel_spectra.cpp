@@ -40,6 +40,8 @@ template <class T>
 void KernelSpectra<T>::pack_taps(const TensorView& weight, const Runs& runs, std::int64_t group,
                                  std::int64_t channel, const direct::ChannelRange& sources,
                                  T* taps) const {
+  // Going backward a stride leaves elements that no tap meets.
+  if (direct::tap_count(runs) == 0) return;
   const direct::WeightPacker<T> packer(problem_, weight, kernels_);
   packer.pack_block(runs, group, channel - channel % parts(), parts(), static_cast<int>(parts()),
                     sources, taps);

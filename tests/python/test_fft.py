@@ -1,0 +1,236 @@
+"""What is particular to convolution by transforms; the tests of every algorithm run it as well."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import fastconv
+from comparison import (
+    PADDING_MODES,
+    check_forward,
+    check_passes,
+    padding_options,
+    random_array,
+    to_layout,
+)
+from fastconv import reference
+
+FFT = {"algorithm": "fft"}
+BOUNDS = {np.float32: 1e-5, np.float64: 1e-13}
+
+
+@pytest.mark.parametrize("taps", [1, 2, 3, 10, 31, 64, 100, 257])
+@pytest.mark.parametrize("length", [1, 2, 15, 16, 17, 255, 256, 257, 1000])
+def test_sequences_around_vectors_and_tiles(rng, length, taps):
+    x = random_array(rng, (2, 3, length), np.float32)
+    w = random_array(rng, (2, 3, taps), np.float32)
+    check_passes(rng, x, w, padding=taps - 1, **FFT)
+
+
+@pytest.mark.parametrize("kernel", [(1, 9), (9, 1), (2, 2), (5, 5), (4, 7), (11, 3), (16, 17)])
+@pytest.mark.parametrize("size", [(17, 33), (32, 16), (47, 48), (31, 100)])
+def test_images_around_vectors_and_tiles(rng, size, kernel):
+    x = random_array(rng, (1, 2, *size), np.float32)
+    w = random_array(rng, (3, 2, *kernel), np.float32)
+    check_passes(rng, x, w, padding=(kernel[0] // 2, kernel[1] // 2), **FFT)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64, np.complex128])
+@pytest.mark.parametrize("kernel", [(3, 3, 3), (5, 2, 4), (1, 7, 1), (7, 1, 1)])
+def test_volumes(rng, kernel, dtype):
+    x = random_array(rng, (1, 2, 9, 12, 20), dtype)
+    w = random_array(rng, (3, 2, *kernel), dtype)
+    check_passes(rng, x, w, padding=1, **FFT)
+
+
+@pytest.mark.parametrize("dilation", [1, 2, 3, 4])
+@pytest.mark.parametrize("stride", [1, 2, 3, 5])
+def test_strides_and_dilations(rng, stride, dilation):
+    x = random_array(rng, (2, 2, 34, 29), np.float32)
+    w = random_array(rng, (2, 2, 5, 4), np.float32)
+    check_passes(rng, x, w, stride=(stride, 1), dilation=(1, dilation), padding=3, **FFT)
+    check_passes(rng, x, w, stride=stride, dilation=dilation, padding=7, **FFT)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(("channels", "filters", "groups"), [(1, 1, 1), (3, 5, 1), (8, 16, 8)])
+def test_channels_and_groups(rng, channels, filters, groups, layout):
+    x = to_layout(random_array(rng, (3, channels, 20, 23), np.float32), layout == "NHWC")
+    w = random_array(rng, (filters, channels // groups, 6, 5), np.float32)
+    check_passes(rng, x, w, padding=2, groups=groups, layout=layout, **FFT)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("mode", PADDING_MODES)
+def test_padding(rng, mode, flip):
+    x = random_array(rng, (2, 2, 12, 15), np.float32)
+    w = random_array(rng, (3, 2, 5, 6), np.float32)
+    options = {"padding": ((3, 2), (-1, 5)), "flip": flip, **padding_options(mode, 1.5)}
+    y = check_forward(x, w, random_array(rng, (3,), np.float32), activation="relu", **options)
+    expected = fastconv.grad.conv2d_weight(x, w.shape, y, algorithm="direct", **options)
+    actual = fastconv.grad.conv2d_weight(x, w.shape, y, **options, **FFT)
+    np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("dtype", BOUNDS)
+@pytest.mark.parametrize(
+    ("shape", "kernel"),
+    [
+        ((8, 64, 64), (31, 31)),
+        ((64, 40, 40), (9, 9)),
+        ((1, 20000), (4095,)),
+        ((4, 20, 20, 20), (7,) * 3),
+    ],
+    ids=str,
+)
+def test_error_of_unit_normal_numbers(rng, shape, kernel, dtype):
+    channels, *size = shape
+    x = random_array(rng, (1, channels, *size), dtype)
+    w = random_array(rng, (2, channels, *kernel), dtype)
+    call = {1: fastconv.conv1d, 2: fastconv.conv2d, 3: fastconv.conv3d}[len(kernel)]
+    truth = call(
+        x.astype(np.longdouble).astype(np.float64), w.astype(np.float64), algorithm="direct"
+    )
+    error = np.abs(call(x, w, **FFT) - truth).max()
+    assert error <= BOUNDS[dtype] * np.abs(truth).max()
+
+
+def test_more_taps_than_fit_one_dimension_of_a_transform(rng):
+    x = random_array(rng, (1, 1, 200_000), np.float64)
+    w = random_array(rng, (1, 1, 65_537), np.float64)
+    y = fastconv.conv1d(x, w, padding=65_536, flip=True, **FFT)[0, 0]
+    size = x.size + w.size - 1
+    expected = np.fft.irfft(np.fft.rfft(x[0, 0], size) * np.fft.rfft(w[0, 0], size), size)
+    np.testing.assert_allclose(y, expected, atol=1e-12 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("options", [{"padding": 3}, {"stride": 2}, {"dilation": 3}], ids=str)
+def test_what_is_not_finite_stays_within_its_windows(rng, options, value, layout):
+    x = random_array(rng, (2, 3, 40, 50), np.float32)
+    w = random_array(rng, (4, 3, 7, 7), np.float32)
+    x[1, 2, 20, 30] = x[1, 0, 21, 35] = value
+    last = layout == "NHWC"
+    options = {**options, "layout": layout, "threads": 2}
+    actual = fastconv.conv2d(to_layout(x, last), w, **options, **FFT)
+    expected = fastconv.conv2d(to_layout(x, last), w, algorithm="direct", **options)
+    assert not np.isfinite(expected).all()
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(actual[~finite], expected[~finite])
+    np.testing.assert_allclose(actual[finite], expected[finite], atol=1e-4)
+    x[~np.isfinite(x)] = 0
+    clean = fastconv.conv2d(to_layout(x, last), w, **options, **FFT)
+    np.testing.assert_array_equal(actual[finite], clean[finite])
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("operand", ["x", "w", "grad"])
+def test_gradients_of_what_is_not_finite(rng, operand, value):
+    arrays = {
+        "x": random_array(rng, (2, 2, 25, 30), np.float32),
+        "w": random_array(rng, (3, 2, 6, 5), np.float32),
+    }
+    arrays["grad"] = np.ones(fastconv.conv2d(arrays["x"], arrays["w"], padding=2).shape, np.float32)
+    arrays[operand][1, 1, 2, 3] = value
+    x, w, grad = arrays["x"], arrays["w"], arrays["grad"]
+    for name, arguments in (
+        ("conv2d_input", (x.shape, w, grad)),
+        ("conv2d_weight", (x, w.shape, grad)),
+    ):
+        function = getattr(fastconv.grad, name)
+        actual = function(*arguments, padding=2, **FFT)
+        expected = function(*arguments, padding=2, algorithm="direct")
+        finite = np.isfinite(expected)
+        np.testing.assert_array_equal(actual[~finite], expected[~finite])
+        np.testing.assert_allclose(actual[finite], expected[finite], atol=2e-3)
+
+
+def test_sums_that_overflow_on_the_way_alone(rng):
+    x = np.full((1, 2, 40, 40), 1e37, np.float32)
+    w = np.zeros((2, 2, 7, 7), np.float32)
+    w[:, 0, 3, 3] = 1
+    np.testing.assert_allclose(fastconv.conv2d(x, w, **FFT), 1e37, rtol=1e-5)
+
+
+def test_a_plan_keeps_its_kernels(rng):
+    x = random_array(rng, (2, 8, 30, 30), np.float32)
+    w = random_array(rng, (6, 8, 9, 9), np.float32)
+    expected = fastconv.conv2d(x, w, padding=4, **FFT)
+    plan = fastconv.plan(w, x.shape, padding=4, **FFT)
+    x[0, 3, 4, 4] = np.nan
+    with_nan = fastconv.conv2d(x, w, padding=4, **FFT)
+    w[...] = 0
+    np.testing.assert_array_equal(plan(x), with_nan)
+    x[0, 3, 4, 4] = 0
+    assert plan.workspace_bytes > 0
+    assert np.isfinite(plan(x)).all()
+    assert expected.shape == with_nan.shape
+
+
+@pytest.mark.parametrize(
+    ("shape", "weight", "options"),
+    [
+        ((3, 8, 40, 40), (8, 8, 9, 9), {}),
+        ((1, 32, 60, 60), (32, 1, 15, 15), {"groups": 32}),
+        ((1, 1, 700, 600), (1, 1, 21, 21), {}),
+        ((2, 4, 30, 30), (6, 4, 7, 7), {"stride": 2}),
+    ],
+    ids=str,
+)
+def test_bits_do_not_depend_on_threads(rng, shape, weight, options):
+    x, w = random_array(rng, shape, np.float32), random_array(rng, weight, np.float32)
+    grad = fastconv.conv2d(x, w, **options)
+    for threads, one in itertools.product((2, 3, 5), (1,)):
+        for function, arguments in (
+            (fastconv.conv2d, (x, w)),
+            (fastconv.grad.conv2d_input, (x.shape, w, grad)),
+            (fastconv.grad.conv2d_weight, (x, w.shape, grad)),
+        ):
+            np.testing.assert_array_equal(
+                function(*arguments, threads=threads, **options, **FFT),
+                function(*arguments, threads=one, **options, **FFT),
+            )
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_views_that_are_not_contiguous(rng, layout):
+    x = random_array(rng, (2, 6, 40, 52), np.float32)[:, ::-2, ::2, 1::3]
+    w = random_array(rng, (4, 3, 12, 15), np.float32)[:, :, ::-2, ::3]
+    if layout == "NHWC":
+        x = np.moveaxis(x, 1, -1)
+    check_forward(x, w, layout=layout, padding=(2, 0), **FFT)
+
+
+def test_auto_finds_it_and_strict_precision_excludes_it():
+    shapes = ((16, 16, 31, 31), (1, 16, 256, 256))
+    assert fastconv.plan(np.ones(shapes[0], np.float32), shapes[1], padding=15).algorithm == "fft"
+    strict = fastconv.plan(
+        np.ones(shapes[0], np.float32), shapes[1], padding=15, precision="strict"
+    )
+    assert strict.algorithm != "fft"
+    small = fastconv.plan(np.ones((64, 64, 3, 3), np.float32), (1, 64, 56, 56), padding=1)
+    assert small.algorithm != "fft"
+
+
+def test_what_it_refuses(rng):
+    x, w = np.ones((1, 2, 9, 9), np.int32), np.ones((2, 2, 3, 3), np.int32)
+    with pytest.raises(fastconv.UnsupportedError, match="integers are exact"):
+        fastconv.conv2d(x, w, **FFT)
+    with pytest.raises(fastconv.UnsupportedError, match="longer than the longest transform"):
+        fastconv.conv2d(
+            np.ones((1, 1, 2000, 9), np.float32), np.ones((1, 1, 1500, 3), np.float32), **FFT
+        )
+
+
+def test_one_element_of_the_kernel_shifts_the_image(rng):
+    """A delta as the kernel gives the image back, one for each place in it."""
+    x = random_array(rng, (1, 1, 20, 30), np.float64)
+    for row, column in itertools.product((0, 4, 8), (0, 3, 10)):
+        w = np.zeros((1, 1, 9, 11))
+        w[0, 0, row, column] = 1
+        expected = reference.conv(x, w)
+        np.testing.assert_allclose(fastconv.conv2d(x, w, **FFT), expected, atol=1e-14)
