@@ -18,7 +18,8 @@ Plan::Plan(const Problem& problem, const PlanOptions& options)
     : problem_(problem), threads_(thread_count(options)) {
   const Algorithm& algorithm = select(problem, options);
   algorithm_ = algorithm.name;
-  implementation_ = algorithm.make_plan(problem, worthwhile_threads(algorithm, problem, threads_));
+  implementation_ = algorithm.make_plan(problem, worthwhile_threads(algorithm, problem, threads_),
+                                        options.max_workspace);
 }
 
 Plan::Plan(Plan&&) noexcept = default;

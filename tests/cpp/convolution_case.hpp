@@ -148,27 +148,33 @@ inline double error_of_transforms(const Problem& problem, const ProblemTensors& 
         [&](auto... position) { result = std::max(result, std::abs(tensor.at(position...))); });
     return result;
   };
-  double products = static_cast<double>(std::max(problem.c, problem.k) / problem.g);
-  for (const Axis& axis : problem.axes) products *= static_cast<double>(axis.kernel);
+  const bool of_weights = problem.pass == Pass::backward_weight;
+  double products = static_cast<double>(of_weights ? problem.n
+                                                   : std::max(problem.c, problem.k) / problem.g);
+  for (const Axis& axis : problem.axes) {
+    products *= static_cast<double>(of_weights ? axis.output : axis.kernel);
+  }
   const double tolerance = problem.compute_type() == ComputeType::float32 ? 1e-5 : 1e-13;
-  const bool forward = problem.pass == Pass::forward;
+  const bool reads_input = problem.pass != Pass::backward_input;
   return tolerance * std::sqrt(products) * std::max(1.0, std::abs(problem.padding_value)) *
-         std::max(1.0, largest(forward ? tensors.input() : tensors.output())) *
-         std::max(1.0, largest(tensors.weight()));
+         std::max(1.0, largest(reads_input ? tensors.input() : tensors.output())) *
+         std::max(1.0, largest(of_weights ? tensors.output() : tensors.weight()));
 }
 
 /// Puts the expected number wherever an element is within `tolerance` of it, so that the memory
 /// compares for equality, gaps included.
 inline void forgive_rounding(const Tensor& actual, const Tensor& expected, double tolerance) {
-  with_storage(actual.view().type, [&]<class Storage>(Storage, int) {
+  with_storage(actual.view().type, [&]<class Storage>(Storage, int parts) {
     if constexpr (std::is_floating_point_v<Storage>) {
       auto* elements = static_cast<Storage*>(actual.view().data);
       const auto* truth = static_cast<const Storage*>(expected.view().data);
       actual.for_each_position(
           [&](std::int64_t n, std::int64_t c, std::int64_t d, std::int64_t h, std::int64_t w) {
             const Strides& s = actual.view().strides;
-            const std::int64_t i = n * s[0] + c * s[1] + d * s[2] + h * s[3] + w * s[4];
-            if (std::abs(elements[i] - truth[i]) <= tolerance) elements[i] = truth[i];
+            const std::int64_t at = n * s[0] + c * s[1] + d * s[2] + h * s[3] + w * s[4];
+            for (std::int64_t i = parts * at; i < parts * (at + 1); ++i) {
+              if (std::abs(elements[i] - truth[i]) <= tolerance) elements[i] = truth[i];
+            }
           });
     }
     return 0;

@@ -21,6 +21,9 @@ struct PlanOptions {
   std::string_view algorithm = "auto";
   Precision precision = Precision::standard;
   int threads = 0;  ///< 0: the current default, see threads.hpp
+  /// Bytes of scratch memory that algorithms which could use more keep to, by working in blocks, as
+  /// far as one block of the smallest size allows.
+  std::size_t max_workspace = std::size_t{256} << 20;
 };
 
 /// The tensors of one execution. Every pass uses the same three; the pass says which is written.

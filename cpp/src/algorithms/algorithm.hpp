@@ -33,7 +33,9 @@ struct Algorithm {
   std::optional<std::string> (*refuses)(const Problem& problem);
   /// Seconds on `threads` threads, from a model with measured constants.
   double (*estimate_cost)(const Problem& problem, int threads);
-  std::unique_ptr<const detail::AlgorithmPlan> (*make_plan)(const Problem& problem, int threads);
+  /// `max_workspace` as in PlanOptions.
+  std::unique_ptr<const detail::AlgorithmPlan> (*make_plan)(const Problem& problem, int threads,
+                                                            std::size_t max_workspace);
 };
 
 struct AlgorithmSpan {

@@ -10,14 +10,24 @@
 namespace fastconv {
 namespace {
 
+/// For algorithms whose scratch memory is small however large the problem is.
+template <std::unique_ptr<const detail::AlgorithmPlan> (*make_plan)(const Problem&, int)>
+std::unique_ptr<const detail::AlgorithmPlan> make_small(const Problem& problem, int threads,
+                                                        std::size_t) {
+  return make_plan(problem, threads);
+}
+
 constexpr Algorithm kAlgorithms[] = {
     // name, reassociates, last_resort, refuses, estimate_cost, make_plan
-    {"depthwise", false, false, depthwise::refuses, depthwise::estimate_cost, depthwise::make_plan},
-    {"direct", false, false, direct::refuses, direct::estimate_cost, direct::make_plan},
-    {"winograd", true, false, winograd::refuses, winograd::estimate_cost, winograd::make_plan},
+    {"depthwise", false, false, depthwise::refuses, depthwise::estimate_cost,
+     make_small<depthwise::make_plan>},
+    {"direct", false, false, direct::refuses, direct::estimate_cost, make_small<direct::make_plan>},
+    {"winograd", true, false, winograd::refuses, winograd::estimate_cost,
+     make_small<winograd::make_plan>},
     {"fft", true, false, fft_convolution::refuses, fft_convolution::estimate_cost,
      fft_convolution::make_plan},
-    {"reference", false, true, reference::refuses, reference::estimate_cost, reference::make_plan},
+    {"reference", false, true, reference::refuses, reference::estimate_cost,
+     make_small<reference::make_plan>},
 };
 
 }  // namespace

@@ -37,11 +37,11 @@ using direct::RealView;
 template <class T>
 class CorrelationPlan final : public detail::AlgorithmPlan {
  public:
-  CorrelationPlan(const Problem& problem, int threads)
+  CorrelationPlan(const Problem& problem, int threads, std::size_t max_workspace)
       : problem_(problem),
         kernels_(active_kernels().typed<T>()),
         threads_(threads),
-        schedule_(problem, kernels_, threads),
+        schedule_(problem, kernels_, threads, max_workspace),
         kernel_spectra_(problem_, schedule_.regions, *schedule_.transform, kernels_),
         product_(kernels_),
         for_non_finite_weights_(direct::make_correlation_plan<T>(problem, threads)) {}
@@ -377,13 +377,16 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
 template <class T>
 std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan(const Problem& problem,
-                                                                   int threads) {
-  return std::make_unique<CorrelationPlan<T>>(problem, threads);
+                                                                   int threads,
+                                                                   std::size_t max_workspace) {
+  return std::make_unique<CorrelationPlan<T>>(problem, threads, max_workspace);
 }
 
 template std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan<float>(const Problem&,
-                                                                                   int);
+                                                                                   int,
+                                                                                   std::size_t);
 template std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan<double>(const Problem&,
-                                                                                    int);
+                                                                                    int,
+                                                                                    std::size_t);
 
 }  // namespace fastconv::fft_convolution

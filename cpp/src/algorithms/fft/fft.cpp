@@ -47,7 +47,7 @@ std::optional<std::string> refuses(const Problem& problem) {
   }
   if (is_empty(problem)) return "there is nothing to transform";
   if (const auto reason = direct::refuses(problem)) return reason;
-  if (reaches_far(problem) && choose_tile(problem, Regions(problem)).seconds < 0.0) {
+  if (reaches_far(problem) && choose_tile(problem).seconds < 0.0) {
     return "its kernel is longer than the longest transform";
   }
   return std::nullopt;
@@ -59,13 +59,15 @@ double estimate_cost(const Problem& problem, int threads) {
   if (is_small(problem)) {
     return kCallSeconds + problem.multiply_adds() / kSmallMultiplyAddsPerSecond / threads;
   }
-  return kCallSeconds + choose_tile(problem, Regions(problem)).seconds / threads;
+  return kCallSeconds + choose_tile(problem).seconds / threads;
 }
 
-std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads) {
+std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads,
+                                                       std::size_t max_workspace) {
   const auto make = [&]<class T>(T) {
-    return problem.pass == Pass::backward_weight ? make_weight_gradient_plan<T>(problem, threads)
-                                                 : make_correlation_plan<T>(problem, threads);
+    return problem.pass == Pass::backward_weight
+               ? make_weight_gradient_plan<T>(problem, threads, max_workspace)
+               : make_correlation_plan<T>(problem, threads, max_workspace);
   };
   return problem.compute_type() == ComputeType::float32 ? make(float()) : make(double());
 }

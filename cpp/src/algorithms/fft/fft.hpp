@@ -20,13 +20,16 @@ namespace fastconv::fft_convolution {
 
 std::optional<std::string> refuses(const Problem& problem);
 double estimate_cost(const Problem& problem, int threads);
-std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads);
+std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads,
+                                                       std::size_t max_workspace);
 
 template <class T>
 std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan(const Problem& problem,
-                                                                   int threads);
+                                                                   int threads,
+                                                                   std::size_t max_workspace);
 template <class T>
 std::unique_ptr<const detail::AlgorithmPlan> make_weight_gradient_plan(const Problem& problem,
-                                                                       int threads);
+                                                                       int threads,
+                                                                       std::size_t max_workspace);
 
 }  // namespace fastconv::fft_convolution

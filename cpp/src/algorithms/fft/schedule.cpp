@@ -10,8 +10,11 @@ using direct::ceil_divide;
 
 namespace {
 
-/// Of the kernels' spectra that exist at a time, if they are so many.
-constexpr std::int64_t kMostKernelBytes = std::int64_t{96} << 20;
+/// Of the memory that a plan may use, the parts for the kernels' spectra and for those of a block
+/// of tiles; either at least those of one channel or tile. The rest is for the threads.
+constexpr std::int64_t kKernelParts = 4;
+constexpr std::int64_t kBlockParts = 3;
+constexpr std::int64_t kParts = 8;
 /// Of small kernels that share a round.
 constexpr std::int64_t kRoundBytes = std::int64_t{4} << 20;
 /// Of the spectra of a block: about as many as the kernels have, which every block reads once.
@@ -26,18 +29,20 @@ std::int64_t layer_step(std::int64_t numbers, std::int64_t number_size) {
 }  // namespace
 
 template <class T>
-Schedule<T>::Schedule(const Problem& problem, const TypedKernels<T>& kernels, int threads)
+Schedule<T>::Schedule(const Problem& problem, const TypedKernels<T>& kernels, int threads,
+                      std::size_t max_workspace)
     : regions(problem),
       channels(problem),
-      transform(fft::shared_transform<T>(choose_tile(problem, regions).size, kernels)),
+      transform(fft::shared_transform<T>(choose_tile(problem).size, kernels)),
       sources(channels.sources * regions.planes()),
       run_count(regions.run_count()) {
   for (std::int64_t region = 0; region < regions.count(); ++region) {
     tiles.push_back(make_tile(regions.phases(region), transform->size(), transform->pitch()));
     runs.push_back(regions.runs(region));
   }
-  choose_shares(problem.g);
-  choose_blocks(problem.n, threads);
+  const auto part = static_cast<std::int64_t>(max_workspace / kParts);
+  choose_shares(problem.g, kKernelParts * part);
+  choose_blocks(problem.n, threads, kBlockParts * part);
   const std::int64_t number = transform->number_size();
   kernel_layer_step = layer_step(share_channels * run_count * sources, number);
   source_layer_step = layer_step(block_tiles * sources, number);
@@ -45,34 +50,35 @@ Schedule<T>::Schedule(const Problem& problem, const TypedKernels<T>& kernels, in
 }
 
 template <class T>
-void Schedule<T>::choose_shares(std::int64_t groups) {
+void Schedule<T>::choose_shares(std::int64_t groups, std::int64_t most_bytes) {
   const std::int64_t channel_bytes =
       std::max<std::int64_t>(1, run_count * sources * spectrum_bytes());
   // Complex channels come in pairs.
   const std::int64_t pairs = channels.destinations / channels.parts;
   const std::int64_t fitting = std::clamp<std::int64_t>(
-      kMostKernelBytes / (channel_bytes * channels.parts), 1, std::max<std::int64_t>(1, pairs));
+      most_bytes / (channel_bytes * channels.parts), 1, std::max<std::int64_t>(1, pairs));
   shares = std::max<std::int64_t>(1, ceil_divide(pairs, fitting));
   share_channels = std::max<std::int64_t>(1, ceil_divide(pairs, shares)) * channels.parts;
   shares = std::max<std::int64_t>(1, ceil_divide(channels.destinations, share_channels));
   units = groups * shares;
-  units_per_round =
-      std::clamp<std::int64_t>(kRoundBytes / (share_channels * channel_bytes), 1, units);
+  units_per_round = std::clamp<std::int64_t>(
+      std::min(kRoundBytes, most_bytes) / (share_channels * channel_bytes), 1, units);
 }
 
 template <class T>
-void Schedule<T>::choose_blocks(std::int64_t images, int threads) {
+void Schedule<T>::choose_blocks(std::int64_t images, int threads, std::int64_t most_bytes) {
   const std::int64_t results = share_channels * run_count;
   const std::int64_t tile_bytes = (sources + results) * spectrum_bytes();
   const std::int64_t kernel_bytes = sources * results * spectrum_bytes();
   const std::int64_t wanted =
-      std::clamp(kernel_bytes, kLeastBlockBytes, kMostBlockBytes) / tile_bytes;
+      std::min(std::clamp(kernel_bytes, kLeastBlockBytes, kMostBlockBytes), most_bytes) /
+      tile_bytes;
   std::int64_t most = 0;
   for (const Tile& tile : tiles) most = std::max(most, images * tile.tile_count());
   // The product takes three tiles at a time.
-  constexpr std::int64_t kLeastTiles = 3;
+  const std::int64_t least = 3 * tile_bytes <= most_bytes ? 3 : 1;
   block_tiles =
-      std::clamp(std::max(wanted, kLeastTiles), std::int64_t{1}, std::max<std::int64_t>(1, most));
+      std::clamp<std::int64_t>(std::max(wanted, least), 1, std::max<std::int64_t>(1, most));
   for (std::size_t region = 0; region < tiles.size(); ++region) {
     const std::int64_t count = images * tiles[region].tile_count();
     for (std::int64_t first = 0; first < count; first += block_tiles) {
@@ -82,9 +88,9 @@ void Schedule<T>::choose_blocks(std::int64_t images, int threads) {
   const std::int64_t items = units_per_round * static_cast<std::int64_t>(blocks.size());
   const std::int64_t block_bytes = block_tiles * tile_bytes;
   blocks_in_parallel =
-      threads == 1 || (items >= 2 * threads && threads * block_bytes <= kMostBlockBytes);
+      threads == 1 || (items >= 2 * threads && threads * block_bytes <= most_bytes);
   units_in_parallel = threads == 1 || (units >= 2 * threads &&
-                                       threads * (block_bytes + kernel_bytes) <= kMostBlockBytes);
+                                       threads * (block_bytes + kernel_bytes) <= most_bytes);
 }
 
 template class Schedule<float>;

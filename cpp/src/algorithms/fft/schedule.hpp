@@ -21,7 +21,8 @@ struct TileBlock {
 template <class T>
 class Schedule {
  public:
-  Schedule(const Problem& problem, const TypedKernels<T>& kernels, int threads);
+  Schedule(const Problem& problem, const TypedKernels<T>& kernels, int threads,
+           std::size_t max_workspace);
 
   Regions regions;
   GroupChannels channels;
@@ -58,8 +59,8 @@ class Schedule {
   std::int64_t result_size() const { return transform->layers() * result_layer_step; }
 
  private:
-  void choose_shares(std::int64_t groups);
-  void choose_blocks(std::int64_t images, int threads);
+  void choose_shares(std::int64_t groups, std::int64_t most_bytes);
+  void choose_blocks(std::int64_t images, int threads, std::int64_t most_bytes);
   std::int64_t spectrum_bytes() const {
     return transform->layers() * transform->number_size() * static_cast<std::int64_t>(sizeof(T));
   }

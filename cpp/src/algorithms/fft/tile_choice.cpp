@@ -1,6 +1,7 @@
 #include "algorithms/fft/tile_choice.hpp"
 
 #include <algorithm>
+#include <array>
 #include <vector>
 
 #include "kernels/kernel_table.hpp"
@@ -102,7 +103,9 @@ GroupChannels::GroupChannels(const Problem& problem)
   if (problem.pass == Pass::backward_input) std::swap(sources, destinations);
 }
 
-TileChoice choose_tile(const Problem& problem, const Regions& regions) {
+namespace {
+
+TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
   const bool single = problem.compute_type() == ComputeType::float32;
   const KernelTable& table = active_kernels();
   const std::int64_t lanes = single ? table.float32.lanes : table.float64.lanes;
@@ -156,6 +159,38 @@ TileChoice choose_tile(const Problem& problem, const Regions& regions) {
     }
   }
   return best;
+}
+
+/// The last few answers, since looking for one takes longer than a small problem does, and both the
+/// estimate and the plan of a problem ask.
+class RecentChoices {
+ public:
+  const TileChoice& find_or_make(const Problem& problem) {
+    for (const Entry& entry : entries_) {
+      if (entry.made && entry.problem == problem) return entry.choice;
+    }
+    Entry& oldest = entries_[oldest_];
+    oldest = {true, problem, cheapest_tile(problem, Regions(problem))};
+    oldest_ = (oldest_ + 1) % entries_.size();
+    return oldest.choice;
+  }
+
+ private:
+  struct Entry {
+    bool made = false;
+    Problem problem;
+    TileChoice choice{};
+  };
+
+  std::array<Entry, 16> entries_;
+  std::size_t oldest_ = 0;
+};
+
+}  // namespace
+
+TileChoice choose_tile(const Problem& problem) {
+  thread_local RecentChoices choices;
+  return choices.find_or_make(problem);
 }
 
 }  // namespace fastconv::fft_convolution

@@ -18,7 +18,7 @@ struct TileChoice {
   double seconds;  ///< of the whole problem on one thread
 };
 
-/// The size of tiles that costs least.
-TileChoice choose_tile(const Problem& problem, const Regions& regions);
+/// The size of tiles that costs least; negative seconds if no transform is long enough.
+TileChoice choose_tile(const Problem& problem);
 
 }  // namespace fastconv::fft_convolution

@@ -62,11 +62,11 @@ struct OutputRegion {
 template <class T>
 class WeightGradientPlan final : public detail::AlgorithmPlan {
  public:
-  WeightGradientPlan(const Problem& problem, int threads)
+  WeightGradientPlan(const Problem& problem, int threads, std::size_t max_workspace)
       : problem_(problem),
         kernels_(active_kernels().typed<T>()),
         threads_(threads),
-        schedule_(problem, kernels_, threads),
+        schedule_(problem, kernels_, threads, max_workspace),
         product_(kernels_),
         for_non_finite_(direct::make_weight_gradient_plan<T>(problem, threads)) {
     for (std::size_t region = 0; region < schedule_.tiles.size(); ++region) {
@@ -300,13 +300,14 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
 
 template <class T>
 std::unique_ptr<const detail::AlgorithmPlan> make_weight_gradient_plan(const Problem& problem,
-                                                                       int threads) {
-  return std::make_unique<WeightGradientPlan<T>>(problem, threads);
+                                                                       int threads,
+                                                                       std::size_t max_workspace) {
+  return std::make_unique<WeightGradientPlan<T>>(problem, threads, max_workspace);
 }
 
 template std::unique_ptr<const detail::AlgorithmPlan> make_weight_gradient_plan<float>(
-    const Problem&, int);
+    const Problem&, int, std::size_t);
 template std::unique_ptr<const detail::AlgorithmPlan> make_weight_gradient_plan<double>(
-    const Problem&, int);
+    const Problem&, int, std::size_t);
 
 }  // namespace fastconv::fft_convolution
