@@ -37,6 +37,12 @@ KernelsByPixels<T> kernels_of_vectors(const TypedKernels<T>& kernels, int vector
 /// Vectors of output channels that the kernels with lanes along the channels take at most.
 constexpr std::int64_t kChannelVectors = 2;
 
+/// Starting a kernel, in multiply-adds of all of its accumulators' vectors.
+constexpr double kStart = 40.0;
+
+/// Fewer pixels leave the multipliers waiting for each other.
+constexpr std::int64_t kFewestPixels = 4;
+
 bool has_one_phase(const Tile& tile) {
   return std::ranges::all_of(tile.phases,
                              [](const AxisPhases* phases) { return phases->runs.size() == 1; });
@@ -51,6 +57,44 @@ std::int64_t region_taps(const Tile& tile) {
     taps *= most;
   }
   return taps;
+}
+
+/// Taps of the set that all phases share.
+std::int64_t whole_taps(const Tile& tile) {
+  std::int64_t taps = 1;
+  for (const AxisPhases* phases : tile.phases) {
+    taps *= phases->whole.value_or(phases->runs.front()).tap_count();
+  }
+  return taps;
+}
+
+/// The runs with all of their taps, where they were cut.
+Runs whole_runs(const Tile& tile, const Runs& runs) {
+  Runs whole = runs;
+  for (std::size_t a = 0; a < 3; ++a) {
+    if (tile.phases[a]->whole) whole[a] = &*tile.phases[a]->whole;
+  }
+  return whole;
+}
+
+/// The taps of `runs` among those of the runs that they were cut from.
+std::vector<TapSpan> tap_spans(const Runs& runs, const Runs& whole) {
+  std::vector<TapSpan> spans;
+  const std::int64_t width = runs[2]->tap_count();
+  for (std::int64_t d = 0; d < runs[0]->tap_count(); ++d) {
+    for (std::int64_t h = 0; h < runs[1]->tap_count(); ++h) {
+      const std::int64_t packed =
+          ((runs[0]->first_tap + d) * whole[1]->tap_count() + runs[1]->first_tap + h) *
+              whole[2]->tap_count() +
+          runs[2]->first_tap;
+      if (!spans.empty() && spans.back().packed + spans.back().count == packed) {
+        spans.back().count += width;
+      } else {
+        spans.push_back({(d * runs[1]->tap_count() + h) * width, packed, width});
+      }
+    }
+  }
+  return spans;
 }
 
 /// Items of work for each thread, so that none waits long for the last.
@@ -131,9 +175,69 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
   const bool pixels_in_place = inside && !channels_last_ && phases[2]->source_step == 1;
   const double along_pixels = steps_along_pixels() + (channels_last_ ? transposing : 0.0) +
                               (pixels_in_place ? 0.0 : packing);
-  const double along_channels =
-      steps_along_channels() + (channels_last_ ? 0.0 : transposing) + (inside ? 0.0 : packing);
-  if (along_channels < along_pixels) lanes_along = LanesAlong::channels;
+  const double more_along_channels = (channels_last_ ? 0.0 : transposing) + (inside ? 0.0 : packing);
+  const double along_channels = steps_along_channels();
+  if (along_channels + more_along_channels < along_pixels) lanes_along = LanesAlong::channels;
+  if (!may_leave_out_padding(problem)) return;
+  constexpr double kWorthwhile = 0.9;
+  const std::array<AxisPhases, 3> cut = phases_without_padding(problem);
+  const double without_padding = steps_along_channels(cut);
+  if (without_padding + more_along_channels < kWorthwhile * along_pixels &&
+      without_padding < kWorthwhile * along_channels) {
+    lanes_along = LanesAlong::channels;
+    leaves_out_padding = true;
+    for (std::size_t a = 0; a < 3; ++a) phases_[a].front() = cut[a];
+  }
+}
+
+/// Only padding with zeros adds nothing to a sum; going backward there is no padding.
+template <class T>
+bool CorrelationSchedule<T>::may_leave_out_padding(const Problem& problem) const {
+  if (problem.pass == Pass::forward && problem.padding_mode != PaddingMode::zeros) return false;
+  return std::ranges::all_of(phases_, [](const std::vector<AxisPhases>& phases) {
+    return phases.size() == 1 && phases.front().runs.size() == 1;
+  });
+}
+
+/// The phases, cut along the axes where that leaves out enough.
+template <class T>
+std::array<AxisPhases, 3> CorrelationSchedule<T>::phases_without_padding(
+    const Problem& problem) const {
+  constexpr double kWorthwhile = 0.92;
+  std::array<AxisPhases, 3> result;
+  for (std::size_t a = 0; a < 3; ++a) {
+    const AxisPhases& all = phases_[a].front();
+    const Axis& axis = problem.axes[a];
+    result[a] = leave_out_padding(all, problem.pass == Pass::forward ? axis.input : axis.output);
+    std::int64_t met = 0;
+    for (const AxisRun& run : result[a].runs) met += run.count * run.tap_count();
+    // Weights of which none is used would not be looked through.
+    const auto all_taps = static_cast<double>(all.count * all.runs.front().tap_count());
+    if (met == 0 || static_cast<double>(met) > kWorthwhile * all_taps) result[a] = all;
+  }
+  return result;
+}
+
+/// The same measure for phases that leave out padding: a row of positions is computed in as many
+/// pieces as there are rows of taps.
+template <class T>
+double CorrelationSchedule<T>::steps_along_channels(const std::array<AxisPhases, 3>& cut) const {
+  double rows = 1.0;
+  double taps = static_cast<double>(cut[2].whole.value_or(cut[2].runs.front()).tap_count());
+  for (std::size_t a = 0; a < 2; ++a) {
+    double met = 0.0;
+    for (const AxisRun& run : cut[a].runs) met += static_cast<double>(run.count * run.tap_count());
+    rows *= met;
+    taps *= static_cast<double>(cut[a].whole.value_or(cut[a].runs.front()).tap_count());
+  }
+  double steps = 0.0;
+  for (const AxisRun& run : cut[2].runs) {
+    const auto pixels = static_cast<double>(std::max(kFewestPixels, run.count));
+    steps += kStart / kChannelVectors * (1.0 + pixels / kMaxCorrelationPixels) /
+                 static_cast<double>(source_channels) +
+             pixels * static_cast<double>(run.tap_count());
+  }
+  return rows * steps / taps * static_cast<double>(ceil_divide(destination_channels, kernels_.lanes));
 }
 
 /// The phases that do the work: those that only write zeros come first, if there are any.
@@ -203,8 +307,7 @@ std::int64_t CorrelationSchedule<T>::sums_rows() const {
 }
 
 template <class T>
-std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t depth) const {
-  const std::int64_t taps = depth / std::max<std::int64_t>(1, source_channels);
+std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t taps) const {
   return std::max<std::int64_t>(1, kDepthChunk / std::max<std::int64_t>(1, taps));
 }
 
@@ -303,31 +406,34 @@ void CorrelationSchedule<T>::add_region(const std::array<const AxisPhases*, 3>& 
 
 template <class T>
 void CorrelationSchedule<T>::add_phase(Region& region, const Runs& runs) {
-  Phase phase{.runs = runs, .offsets = {}};
+  Phase phase{.runs = runs, .offsets = {}, .spans = {}, .taps = tap_count(runs)};
   const std::vector<std::int64_t> taps = region.tile.tap_offsets(runs);
   phase.offsets.reserve(static_cast<std::size_t>(source_channels) * taps.size());
-  for (std::int64_t c = 0; c < source_channels; ++c) {
-    for (const std::int64_t tap : taps) {
-      phase.offsets.push_back(c * region.tile.channel_size() + tap);
-    }
-  }
-  max_depth = std::max(max_depth, phase.depth());
+  for_each_step(phase.taps, [&](std::int64_t source, std::int64_t tap) {
+    phase.offsets.push_back(source * region.tile.channel_size() +
+                            taps[static_cast<std::size_t>(tap)]);
+  });
   if (phase.depth() > 0) {
-    phase.weights = weights_of(runs, phase.depth());
+    const Runs whole = whole_runs(region.tile, runs);
+    phase.tap_set = tap_set_of(whole, source_channels * tap_count(whole));
+    phase.spans = tap_spans(runs, whole);
     region.reads = true;
+  } else {
+    phase.spans = {{0, 0, 0}};
   }
   region.phases.push_back(std::move(phase));
 }
 
-/// Where the weights of the taps are packed; places them if no phase before had the same taps. The
-/// first tap of a run decides on its others.
+/// The set of the taps; makes it if no phase before had the same taps. The first tap of a run
+/// decides on its others.
 template <class T>
-std::int64_t CorrelationSchedule<T>::weights_of(const Runs& runs, std::int64_t depth) {
+std::size_t CorrelationSchedule<T>::tap_set_of(const Runs& runs, std::int64_t depth) {
   const Extent first_taps{runs[0]->kernel_first, runs[1]->kernel_first, runs[2]->kernel_first};
-  const auto [found, is_new] = tap_sets_by_first_.emplace(first_taps, packed_weight_count);
+  const auto [found, is_new] = tap_sets_by_first_.emplace(first_taps, tap_sets.size());
   if (is_new) {
     tap_sets.push_back({runs, depth, packed_weight_count});
     packed_weight_count += groups_ * padded_rows * depth;
+    max_depth = std::max(max_depth, depth);
   }
   return found->second;
 }
@@ -353,15 +459,30 @@ std::int64_t CorrelationSchedule<T>::positions(const Region& region) const {
 template <class T>
 std::int64_t CorrelationSchedule<T>::sums_elements(const Region& region) const {
   const bool parted = region.sources_per_item < source_channels;
-  return region.images_per_item * (parted ? padded_rows : sums_rows()) * positions(region);
+  return region.images_per_item * (parted ? padded_rows : sums_rows()) * positions(region) *
+         phases_together(region.tile);
+}
+
+/// Phases whose sums are formed side by side.
+template <class T>
+std::int64_t CorrelationSchedule<T>::phases_together(const Tile& tile) const {
+  std::int64_t count = 1;
+  for (std::size_t a = 0; leaves_out_padding && a < 3; ++a) count *= std::ssize(tile.phases[a]->runs);
+  return count;
 }
 
 /// The packed tile and its sums take half of the second-level cache; then work is shared out until
 /// every thread has several items.
 template <class T>
-void CorrelationSchedule<T>::choose_tile(Region& region) const {
+void CorrelationSchedule<T>::choose_tile(Region& region) {
   region.sources_per_item = source_channels;
   while (!fit_cache(region)) {
+  }
+  if (leaves_out_padding) {
+    const std::int64_t part = region.sources_per_item;
+    const std::int64_t pieces = ceil_divide(part, sources_per_piece(whole_taps(region.tile)));
+    sources_together = std::max<std::int64_t>(1, ceil_divide(part, pieces));
+    region.sources_per_item = std::min(source_channels, pieces * sources_together);
   }
   share_out(region);
   region.flattening = choose_flattening(region.tile, lanes_along);
@@ -377,11 +498,12 @@ bool CorrelationSchedule<T>::fit_cache(Region& region) const {
   Tile& tile = region.tile;
   const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
   const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
-  if (packed_elements(region) + sums_rows() * positions(region) <= cache / 2) return true;
+  const std::int64_t phases = phases_together(tile);
+  if (packed_elements(region) + phases * sums_rows() * positions(region) <= cache / 2) return true;
   const bool low = tile.size[0] * tile.size[1] <
                    2 * kMostRepeated * std::max(tile.phases[0]->reach, tile.phases[1]->reach);
   const std::int64_t taps = std::max<std::int64_t>(1, region_taps(tile));
-  if (low && has_one_phase(tile) && lanes_along == LanesAlong::channels &&
+  if (low && (has_one_phase(tile) || phases > 1) && lanes_along == LanesAlong::channels &&
       region.sources_per_item > 1 && region.sources_per_item * taps > 2 * kLeastDepth &&
       padded_rows * positions(region) <= cache) {
     region.sources_per_item = ceil_divide(region.sources_per_item, 2);
@@ -435,8 +557,6 @@ template <class T>
 double CorrelationSchedule<T>::flat_cost(const Tile& tile, Flattening flattening,
                                          LanesAlong lanes) const {
   constexpr double kMovedVector = 8.0;
-  // Starting a kernel, in multiply-adds of all of its accumulators' vectors.
-  constexpr double kStart = 40.0;
   const FlatRuns runs = flat_runs(tile.size, tile.pitch, flattening);
   const double count = static_cast<double>(runs.count);
   const double depth = static_cast<double>(source_channels * region_taps(tile));
@@ -447,8 +567,6 @@ double CorrelationSchedule<T>::flat_cost(const Tile& tile, Flattening flattening
     const double starts = depth > 0.0 ? kStart / static_cast<double>(max_rows()) / depth : 0.0;
     return count * (starts * (1.0 + vectors / 3.0) + vectors * (1.0 + moved));
   }
-  // Fewer pixels than four leave the multipliers waiting for each other.
-  constexpr std::int64_t kFewestPixels = 4;
   const double pixels = static_cast<double>(std::max(kFewestPixels, runs.length));
   const double starts = depth > 0.0 ? kStart / kChannelVectors / depth : 0.0;
   return count * (starts * (1.0 + pixels / kMaxCorrelationPixels) + pixels);

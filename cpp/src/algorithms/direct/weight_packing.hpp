@@ -39,8 +39,12 @@ struct ChannelRange {
   std::int64_t count;
 };
 
-/// Arranges weights for the correlation microkernel: [source channel][tap][row], rows being
-/// destination channels. Going backward the two kinds of channels change places. Complex weights
+/// What packed weights are ordered by, rows inside: source channels or, where some phases leave taps
+/// out, taps.
+enum class WeightOrder { sources, taps };
+
+/// Arranges weights for the correlation microkernel: [source channel][tap][row] or [tap][source
+/// channel][row], rows being destination channels. Going backward the two kinds of channels change places. Complex weights
 /// become the real 2x2 matrices [re -im; im re] of their action on (real, imaginary) pairs. Kernels
 /// that multiply pairs of source channels get pairs of weights, a last odd one with a zero.
 template <class T>
@@ -52,7 +56,7 @@ class WeightPacker {
   /// view (or pairs of them), with the taps of the three runs. Rows from `channels` to `rows` are
   /// zero.
   void pack_block(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
-                  int rows, const ChannelRange& sources, T* packed) const;
+                  int rows, const ChannelRange& sources, WeightOrder order, T* packed) const;
 
   /// The same for all sets of taps at once, each element of the kernel going to its own place;
   /// `rows_before` are those of the blocks before. False, and nothing done, if the weight's memory
@@ -63,7 +67,7 @@ class WeightPacker {
 
  private:
   void pack_pairs(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
-                  int rows, const ChannelRange& sources, T* packed) const;
+                  int rows, const ChannelRange& sources, WeightOrder order, T* packed) const;
 
   RealView weight_;
   LoadWeightsFunction<T> load_weights_;
