@@ -232,7 +232,8 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases,
           for (std::int64_t image = 0; image < images_ && product(size) > 0; ++image) {
             const PositionBox box{n_ + image, phase.runs, origin_, size};
             T* sums_of_image = sums + image * region_.sums_pitch * block.rows;
-            body(phase, source, box, sums_of(box, block, channel, source.flattening, sums_of_image));
+            body(phase, source, box,
+                 sums_of(box, block, channel, source.flattening, sums_of_image));
           }
           sums += region_.images_per_item * region_.sums_pitch * block.rows;
         }
@@ -273,9 +274,8 @@ BoxSums<T> CorrelationItem<T>::sums_of(const PositionBox& box, const Block<T>& b
     if (target && fits_runs(*target, size, flattening, pitch)) return *target;
   }
   const std::int64_t row_pitch = flattening == Flattening::rows ? size[2] : pitch[2];
-  const std::int64_t slice_pitch = flattening == Flattening::tile
-                                       ? pitch[1] * pitch[2]
-                                       : (size[1] - 1) * row_pitch + size[2];
+  const std::int64_t slice_pitch =
+      flattening == Flattening::tile ? pitch[1] * pitch[2] : (size[1] - 1) * row_pitch + size[2];
   return {waiting, row_pitch, slice_pitch, block.rows};
 }
 

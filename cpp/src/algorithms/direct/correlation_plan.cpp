@@ -18,7 +18,9 @@
 ///                 for each source channel and tap: the microkernel             [registers]
 ///             store the block
 ///
-/// Packed weights are [set of taps][group][block][source channel][tap][row of the block].
+/// Packed weights are [set of taps][group][block][source channel][tap][row of the block]. Where taps
+/// in the padding are left out, every box of positions that the same taps meet is a phase; all of
+/// them share a piece of the weights, in the order [tap][source channel], before the next is used.
 /// On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
 #include <algorithm>
 #include <atomic>
@@ -140,8 +142,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   void pack_pieces(const WeightPacker<T>& packer, const TapSet& taps, std::int64_t group,
                    const Block<T>& block, T* to) const {
     const std::int64_t channels = schedule_.source_channels;
-    const std::int64_t piece =
-        schedule_.leaves_out_padding ? schedule_.sources_together : std::max<std::int64_t>(1, channels);
+    const std::int64_t piece = schedule_.leaves_out_padding ? schedule_.sources_together
+                                                            : std::max<std::int64_t>(1, channels);
     for (std::int64_t first = 0; first < channels; first += piece) {
       packer.pack_block(taps.runs, group, block.first, block.channels, block.rows,
                         {first, std::min(piece, channels - first)}, schedule_.weight_order(),

@@ -29,6 +29,9 @@ enum class LanesAlong { pixels, channels };
 /// a piece and the number of pieces, not with their product.
 inline constexpr std::int64_t kDepthChunk = 1024;
 
+/// Vectors of output channels that the kernels with lanes along the channels take at most.
+inline constexpr std::int64_t kChannelVectors = 2;
+
 /// Channels that are stored together where memory has them side by side: a cache line of float32.
 inline constexpr std::int64_t kStoredChannels = 16;
 
@@ -80,6 +83,9 @@ struct FlatRuns {
   std::int64_t count;
   std::int64_t length;
 };
+
+/// Taps of the longest phase.
+std::int64_t region_taps(const Tile& tile);
 
 FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattening);
 

@@ -39,14 +39,15 @@ struct ChannelRange {
   std::int64_t count;
 };
 
-/// What packed weights are ordered by, rows inside: source channels or, where some phases leave taps
-/// out, taps.
+/// What packed weights are ordered by, rows inside: source channels or, where some phases leave
+/// taps out, taps.
 enum class WeightOrder { sources, taps };
 
 /// Arranges weights for the correlation microkernel: [source channel][tap][row] or [tap][source
-/// channel][row], rows being destination channels. Going backward the two kinds of channels change places. Complex weights
-/// become the real 2x2 matrices [re -im; im re] of their action on (real, imaginary) pairs. Kernels
-/// that multiply pairs of source channels get pairs of weights, a last odd one with a zero.
+/// channel][row], rows being destination channels. Going backward the two kinds of channels change
+/// places. Complex weights become the real 2x2 matrices [re -im; im re] of their action on (real,
+/// imaginary) pairs. Kernels that multiply pairs of source channels get pairs of weights, a last
+/// odd one with a zero.
 template <class T>
 class WeightPacker {
  public:
