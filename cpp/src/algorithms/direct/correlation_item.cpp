@@ -242,9 +242,10 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases,
       do {
         const ChannelRange range{first, std::min(piece, end - first)};
         const T* weights = weights_of(phases.front(), group, block, range);
+        LinesAhead ahead = weights_ahead(group, b, {first + piece, piece}, sources);
         for_each_box([&](const Phase& phase, const SourceTile<T>& source, const PositionBox& box,
                          const BoxSums<T>& sums) {
-          add_piece(phase, block, range, weights, source, box, sums);
+          add_piece(phase, block, range, weights, source, box, sums, ahead);
         });
         first += piece;
       } while (first < end);
@@ -260,6 +261,22 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases,
       }
     }
   }
+}
+
+/// The weights of a block for `next`, or those that come after the last of `sources`, if they are
+/// to be fetched.
+template <class T>
+LinesAhead CorrelationItem<T>::weights_ahead(std::int64_t group, std::int64_t block,
+                                             ChannelRange next, const ChannelRange& sources) const {
+  if (call_.weights.packed != nullptr || schedule_.depth_chunk == kDepthChunk) return {};
+  const std::int64_t end = sources.first + sources.count;
+  if (next.first >= end) {
+    next.first = sources.first;
+    if (++block == end_block_) return {};
+  }
+  next.count = std::min(next.count, end - next.first);
+  const Block<T>& of = schedule_.blocks[static_cast<std::size_t>(block)];
+  return call_.weights.packer.lines_of(group, of.first, of.channels, next);
 }
 
 /// Where the sums of one image are formed: in the destination itself, or where they wait.
@@ -284,9 +301,14 @@ template <class T>
 void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
                                    const ChannelRange& range, const T* weights,
                                    const SourceTile<T>& source, const PositionBox& box,
-                                   const BoxSums<T>& sums) const {
+                                   const BoxSums<T>& sums, LinesAhead& ahead) const {
   const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
   const auto [run_count, length] = flat_runs(box.size, pitch, source.flattening);
+  const std::int64_t chunk = schedule_.depth_chunk;
+  if (chunk < kDepthChunk) {
+    ahead.share_out(run_count * ceil_divide(length, kMaxCorrelationPixels) *
+                    ceil_divide(range.count * phase.taps, chunk));
+  }
   for (std::int64_t run = 0; run < run_count; ++run) {
     const FlatRun flat = flat_run(source.flattening, box.size, run);
     CorrelationSource<T> pixels = source.pixels;
@@ -298,7 +320,8 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
       const std::int64_t first = range.first * phase.taps + span.first * range.count;
       compute_along_channels(block, pixels,
                              {first, first + span.count * range.count,
-                              weights + span.packed * range.count * block.rows},
+                              weights + span.packed * range.count * block.rows, chunk,
+                              chunk < kDepthChunk ? &ahead : nullptr},
                              length, to, sums.line_pitch);
     }
   }

@@ -65,7 +65,9 @@ class CorrelationItem {
                      Flattening flattening, T* waiting) const;
   void add_piece(const Phase& phase, const Block<T>& block, const ChannelRange& range,
                  const T* weights, const SourceTile<T>& source, const PositionBox& box,
-                 const BoxSums<T>& sums) const;
+                 const BoxSums<T>& sums, LinesAhead& ahead) const;
+  LinesAhead weights_ahead(std::int64_t group, std::int64_t block, ChannelRange next,
+                           const ChannelRange& sources) const;
 
   const CorrelationCall<T>& call_;
   const CorrelationSchedule<T>& schedule_;

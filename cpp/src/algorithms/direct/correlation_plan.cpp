@@ -18,10 +18,10 @@
 ///                 for each source channel and tap: the microkernel             [registers]
 ///             store the block
 ///
-/// Packed weights are [set of taps][group][block][source channel][tap][row of the block]. Where taps
-/// in the padding are left out, every box of positions that the same taps meet is a phase; all of
-/// them share a piece of the weights, in the order [tap][source channel], before the next is used.
-/// On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
+/// Packed weights are [set of taps][group][block][source channel][tap][row of the block]. Where
+/// taps in the padding are left out, every box of positions that the same taps meet is a phase; all
+/// of them share a piece of the weights, in the order [tap][source channel], before the next is
+/// used. On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
 #include <algorithm>
 #include <atomic>
 #include <optional>

@@ -48,6 +48,10 @@ std::int64_t whole_taps(const Tile& tile) {
   return taps;
 }
 
+/// Steps between which the next weights are fetched: few enough for the cache lines of as many to
+/// be on their way at a time, enough to hide that sums are loaded and stored.
+constexpr std::int64_t kFetchingDepthChunk = 128;
+
 /// The runs with all of their taps, where they were cut.
 Runs whole_runs(const Tile& tile, const Runs& runs) {
   Runs whole = runs;
@@ -132,6 +136,23 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
   uses_weights_once = regions.size() == 1 && tap_sets.size() == 1 && !problem.accumulate &&
                       ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 &&
                       one_run;
+  if (fetches_weights()) depth_chunk = kFetchingDepthChunk;
+}
+
+/// Large weights that one small image uses once: memory is what limits them. Only sizes that no
+/// number of threads cuts, for the bits of the result depend on it.
+template <class T>
+bool CorrelationSchedule<T>::fetches_weights() const {
+  const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
+  return uses_weights_once && lanes_along == LanesAlong::channels && images_ == 1 &&
+         product(regions.front().tile.size) <= least_shared_positions() &&
+         packed_weight_count > cache / 4;
+}
+
+/// Positions of a tile that is not worth cutting for the sake of threads.
+template <class T>
+std::int64_t CorrelationSchedule<T>::least_shared_positions() const {
+  return 4 * std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
 }
 
 template <class T>
@@ -387,7 +408,7 @@ void CorrelationSchedule<T>::share_out(Region& region) const {
   const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
   const std::int64_t wanted = threads == 1 ? 1 : kItemsPerThread * threads;
   const std::int64_t images = images_ * group_blocks();
-  while (images * tile.tile_count() < wanted && product(tile.size) > 4 * least_width &&
+  while (images * tile.tile_count() < wanted && product(tile.size) > least_shared_positions() &&
          tile.halve(least_width)) {
   }
   if (lanes_along == LanesAlong::channels && tile.tile_count() == 1) {

@@ -131,6 +131,9 @@ class CorrelationSchedule {
   std::int64_t sources_together = 1;  ///< source channels of such a piece
   /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
   bool uses_weights_once = false;
+  /// Steps of the reduction that are added up in one sequence: fewer, decided by the problem alone,
+  /// where the next weights are fetched between them.
+  std::int64_t depth_chunk = kDepthChunk;
   std::int64_t packed_size = 0;     ///< elements of the largest packed tile
   std::int64_t most_positions = 0;  ///< of all regions, whose sums wait together
   std::int64_t sums_size = 0;       ///< elements of all sums that wait to be stored
@@ -181,6 +184,8 @@ class CorrelationSchedule {
   std::int64_t positions(const Region& region) const;
   void choose_tile(Region& region);
   bool fit_cache(Region& region) const;
+  bool fetches_weights() const;
+  std::int64_t least_shared_positions() const;
   void share_out(Region& region) const;
   Flattening choose_flattening(const Tile& tile, LanesAlong lanes) const;
   double vectors_at_work(std::int64_t vectors) const;

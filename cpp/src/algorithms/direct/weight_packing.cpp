@@ -101,6 +101,29 @@ void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int6
 }
 
 template <class T>
+LinesAhead WeightPacker<T>::lines_of(std::int64_t group, std::int64_t first, std::int64_t channels,
+                                     const ChannelRange& sources) const {
+  struct Channels {
+    std::int64_t count;
+    std::int64_t stride;
+  };
+  Channels rows{sources.count, source_stride_};
+  Channels inside{channels, destination_stride_};
+  if (rows.stride < inside.stride) std::swap(rows, inside);
+  bool dense = parts_ == 1 && !in_pairs_ && inside.stride > 0 && inside.stride <= product(kernel_);
+  std::int64_t elements = (inside.count - 1) * inside.stride + 1;
+  for (std::size_t a = 0; a < 3; ++a) {
+    dense = dense && weight_.stride(a + 2) >= 0;
+    elements += (kernel_[a] - 1) * weight_.stride(a + 2);
+  }
+  if (!dense) return {};
+  const auto size = static_cast<std::int64_t>(size_of(weight_.type()));
+  const std::int64_t base =
+      group * group_stride_ + first * destination_stride_ + sources.first * source_stride_;
+  return {weight_.at(base), rows.count, rows.stride * size, elements * size};
+}
+
+template <class T>
 bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::int64_t group,
                                     std::int64_t first, std::int64_t channels, int rows,
                                     std::int64_t rows_before, std::int64_t sources,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "algorithms/direct/lines_ahead.hpp"
 #include "algorithms/direct/tile.hpp"
 #include "kernels/kernel_table.hpp"
 
@@ -59,9 +60,13 @@ class WeightPacker {
   void pack_block(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
                   int rows, const ChannelRange& sources, WeightOrder order, T* packed) const;
 
-  /// The same for all sets of taps at once, each element of the kernel going to its own place;
-  /// `rows_before` are those of the blocks before. False, and nothing done, if the weight's memory
-  /// does not suit that.
+  /// The memory that `pack_block` reads; nothing if that is not a few long rows.
+  LinesAhead lines_of(std::int64_t group, std::int64_t first, std::int64_t channels,
+                      const ChannelRange& sources) const;
+
+  /// Packs the weights of all sets of taps at once, each element of the kernel going to its own
+  /// place; `rows_before` are those of the blocks before. False, and nothing done, if the weight's
+  /// memory does not suit that.
   bool pack_elements(const std::vector<TapTarget>& targets, std::int64_t group, std::int64_t first,
                      std::int64_t channels, int rows, std::int64_t rows_before,
                      std::int64_t sources, T* packed) const;
