@@ -268,7 +268,7 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases,
 template <class T>
 LinesAhead CorrelationItem<T>::weights_ahead(std::int64_t group, std::int64_t block,
                                              ChannelRange next, const ChannelRange& sources) const {
-  if (call_.weights.packed != nullptr || schedule_.depth_chunk == kDepthChunk) return {};
+  if (call_.weights.packed != nullptr || !schedule_.fetches_weights) return {};
   const std::int64_t end = sources.first + sources.count;
   if (next.first >= end) {
     next.first = sources.first;
@@ -304,11 +304,9 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
                                    const BoxSums<T>& sums, LinesAhead& ahead) const {
   const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
   const auto [run_count, length] = flat_runs(box.size, pitch, source.flattening);
-  const std::int64_t chunk = schedule_.depth_chunk;
-  if (chunk < kDepthChunk) {
-    ahead.share_out(run_count * ceil_divide(length, kMaxCorrelationPixels) *
-                    ceil_divide(range.count * phase.taps, chunk));
-  }
+  const std::int64_t chunk = schedule_.fetches_weights ? kFetchedDepth : kDepthChunk;
+  ahead.share_out(run_count * ceil_divide(length, kMaxCorrelationPixels) *
+                  ceil_divide(range.count * phase.taps, chunk));
   for (std::int64_t run = 0; run < run_count; ++run) {
     const FlatRun flat = flat_run(source.flattening, box.size, run);
     CorrelationSource<T> pixels = source.pixels;
@@ -320,8 +318,7 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
       const std::int64_t first = range.first * phase.taps + span.first * range.count;
       compute_along_channels(block, pixels,
                              {first, first + span.count * range.count,
-                              weights + span.packed * range.count * block.rows, chunk,
-                              chunk < kDepthChunk ? &ahead : nullptr},
+                              weights + span.packed * range.count * block.rows, chunk, &ahead},
                              length, to, sums.line_pitch);
     }
   }

@@ -48,10 +48,6 @@ std::int64_t whole_taps(const Tile& tile) {
   return taps;
 }
 
-/// Steps between which the next weights are fetched: few enough for the cache lines of as many to
-/// be on their way at a time, enough to hide that sums are loaded and stored.
-constexpr std::int64_t kFetchingDepthChunk = 128;
-
 /// The runs with all of their taps, where they were cut.
 Runs whole_runs(const Tile& tile, const Runs& runs) {
   Runs whole = runs;
@@ -115,6 +111,7 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
       parts(problem.is_complex() ? 2 : 1),
       kernels_(kernels),
       channels_last_(problem.channels_last),
+      sources_lie_inside_(problem.pass == Pass::forward),
       images_(problem.n),
       groups_(problem.g),
       kernel_{problem.axes[0].kernel, problem.axes[1].kernel, problem.axes[2].kernel} {
@@ -136,13 +133,13 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
   uses_weights_once = regions.size() == 1 && tap_sets.size() == 1 && !problem.accumulate &&
                       ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 &&
                       one_run;
-  if (fetches_weights()) depth_chunk = kFetchingDepthChunk;
+  fetches_weights = is_limited_by_weights();
 }
 
 /// Large weights that one small image uses once: memory is what limits them. Only sizes that no
 /// number of threads cuts, for the bits of the result depend on it.
 template <class T>
-bool CorrelationSchedule<T>::fetches_weights() const {
+bool CorrelationSchedule<T>::is_limited_by_weights() const {
   const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
   return uses_weights_once && lanes_along == LanesAlong::channels && images_ == 1 &&
          product(regions.front().tile.size) <= least_shared_positions() &&
@@ -195,7 +192,10 @@ std::int64_t CorrelationSchedule<T>::sums_rows() const {
 
 template <class T>
 std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t taps) const {
-  return std::max<std::int64_t>(1, kDepthChunk / std::max<std::int64_t>(1, taps));
+  const std::int64_t depth = !fetches_weights      ? kDepthChunk
+                             : sources_lie_inside_ ? kDepthChunk / kFetchedDepth * kFetchedDepth
+                                                   : kFetchedDepth;
+  return std::max<std::int64_t>(1, depth / std::max<std::int64_t>(1, taps));
 }
 
 /// Rows of the next block. Along the pixels: full blocks first; what is left in powers of two,

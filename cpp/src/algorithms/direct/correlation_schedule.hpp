@@ -32,6 +32,10 @@ inline constexpr std::int64_t kDepthChunk = 1024;
 /// Vectors of output channels that the kernels with lanes along the channels take at most.
 inline constexpr std::int64_t kChannelVectors = 2;
 
+/// The same where the next weights are fetched meanwhile: few enough for the cache lines of as many
+/// to be on their way at a time, enough to hide that sums are loaded and stored.
+inline constexpr std::int64_t kFetchedDepth = 144;
+
 /// Channels that are stored together where memory has them side by side: a cache line of float32.
 inline constexpr std::int64_t kStoredChannels = 16;
 
@@ -131,9 +135,8 @@ class CorrelationSchedule {
   std::int64_t sources_together = 1;  ///< source channels of such a piece
   /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
   bool uses_weights_once = false;
-  /// Steps of the reduction that are added up in one sequence: fewer, decided by the problem alone,
-  /// where the next weights are fetched between them.
-  std::int64_t depth_chunk = kDepthChunk;
+  /// Whether the next weights are fetched while others are used.
+  bool fetches_weights = false;
   std::int64_t packed_size = 0;     ///< elements of the largest packed tile
   std::int64_t most_positions = 0;  ///< of all regions, whose sums wait together
   std::int64_t sums_size = 0;       ///< elements of all sums that wait to be stored
@@ -184,7 +187,7 @@ class CorrelationSchedule {
   std::int64_t positions(const Region& region) const;
   void choose_tile(Region& region);
   bool fit_cache(Region& region) const;
-  bool fetches_weights() const;
+  bool is_limited_by_weights() const;
   std::int64_t least_shared_positions() const;
   void share_out(Region& region) const;
   Flattening choose_flattening(const Tile& tile, LanesAlong lanes) const;
@@ -193,6 +196,7 @@ class CorrelationSchedule {
 
   const TypedKernels<T>& kernels_;
   bool channels_last_;
+  bool sources_lie_inside_;  ///< of a weight's memory, so that many are a long row
   std::int64_t images_;
   std::int64_t groups_;
   Extent kernel_;
