@@ -306,7 +306,7 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
   const auto [run_count, length] = flat_runs(box.size, pitch, source.flattening);
   const std::int64_t chunk = schedule_.fetches_weights ? kFetchedDepth : kDepthChunk;
   ahead.share_out(run_count * ceil_divide(length, kMaxCorrelationPixels) *
-                  ceil_divide(range.count * phase.taps, chunk));
+                  std::max<std::int64_t>(1, ceil_divide(range.count * phase.taps, chunk)));
   for (std::int64_t run = 0; run < run_count; ++run) {
     const FlatRun flat = flat_run(source.flattening, box.size, run);
     CorrelationSource<T> pixels = source.pixels;
