@@ -262,11 +262,30 @@ void CorrelationSchedule<T>::make_regions() {
     for (const AxisPhases& d : phases_[0]) {
       for (const AxisPhases& h : phases_[1]) {
         for (const AxisPhases& w : phases_[2]) {
-          if ((d.adds || h.adds || w.adds) == adds) add_region({&d, &h, &w}, adds);
+          if ((d.adds || h.adds || w.adds) != adds || is_filled_already({&d, &h, &w})) continue;
+          add_region({&d, &h, &w}, adds);
         }
       }
     }
   }
+}
+
+/// Zeros where a stride leaves elements that no tap meets are written by the first region, along
+/// all axes that have any.
+template <class T>
+bool CorrelationSchedule<T>::is_filled_already(
+    const std::array<const AxisPhases*, 3>& phases) const {
+  bool fills = false;
+  bool fills_everywhere = true;
+  for (std::size_t a = 0; a < 3; ++a) {
+    const AxisPhases& first = phases_[a].front();
+    if (!std::ranges::all_of(first.runs, [](const AxisRun& run) { return run.taps.empty(); })) {
+      continue;
+    }
+    fills = fills || phases[a] == &first;
+    fills_everywhere = fills_everywhere && phases[a] == &first;
+  }
+  return fills && !fills_everywhere;
 }
 
 template <class T>
@@ -411,6 +430,7 @@ void CorrelationSchedule<T>::share_out(Region& region) const {
   while (images * tile.tile_count() < wanted && product(tile.size) > least_shared_positions() &&
          tile.halve(least_width)) {
   }
+  if (lanes_along == LanesAlong::pixels) tile.fill_vectors(kernels_.lanes);
   if (lanes_along == LanesAlong::channels && tile.tile_count() == 1) {
     const std::int64_t fitting =
         cache / 2 / std::max<std::int64_t>(1, packed_elements(region) + sums_elements(region));

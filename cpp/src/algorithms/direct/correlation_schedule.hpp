@@ -178,6 +178,7 @@ class CorrelationSchedule {
   void make_phases(const Problem& problem);
   void make_regions();
   void find_tap_targets();
+  bool is_filled_already(const std::array<const AxisPhases*, 3>& phases) const;
   void add_region(const std::array<const AxisPhases*, 3>& phases, bool adds);
   void add_phase(Region& region, const Runs& runs);
   std::size_t tap_set_of(const Runs& runs, std::int64_t depth);
