@@ -196,6 +196,53 @@ TEST_P(BackwardPhases, AddUpTheProductsOfTheFormula) {
   });
 }
 
+/// Every position of the run once, with the taps of it that read the source and no others.
+void expect_padding_left_out(const AxisPhases& all, std::int64_t size) {
+  const AxisPhases cut = direct::leave_out_padding(all, size);
+  ASSERT_NO_FATAL_FAILURE(expect_sound(cut));
+  ASSERT_TRUE(direct::reads_inside(cut, size));
+  ASSERT_TRUE(cut.whole.has_value());
+  const AxisRun& whole = all.runs.front();
+  std::multiset<Product> expected;
+  std::multiset<Product> products;
+  std::set<std::int64_t> written;
+  const auto insert = [](const AxisPhases& phases, const AxisRun& run, std::int64_t j,
+                         std::int64_t tap, std::multiset<Product>& into) {
+    into.emplace(run.destination(j), kernel_element(run, tap),
+                 source_position(phases, run.taps[static_cast<std::size_t>(tap)], j));
+  };
+  for (std::int64_t j = 0; j < whole.count; ++j) {
+    for (std::int64_t tap = 0; tap < whole.tap_count(); ++tap) {
+      const auto read = source_position(all, whole.taps[static_cast<std::size_t>(tap)], j);
+      if (read >= 0 && read < size) insert(all, whole, j, tap, expected);
+    }
+  }
+  for (const AxisRun& run : cut.runs) {
+    for (std::int64_t j = 0; j < run.count; ++j) {
+      ASSERT_TRUE(written.insert(run.destination(j)).second);
+      for (std::int64_t tap = 0; tap < run.tap_count(); ++tap) {
+        insert(cut, run, j, tap, products);
+        ASSERT_EQ(kernel_element(run, tap), kernel_element(*cut.whole, run.first_tap + tap));
+      }
+    }
+  }
+  ASSERT_EQ(static_cast<std::int64_t>(written.size()), whole.count);
+  ASSERT_EQ(products, expected);
+}
+
+TEST(LeaveOutPadding, KeepsTheProductsWithTheSource) {
+  for_each_axis([](const Axis& axis) {
+    if (::testing::Test::HasFatalFailure()) return;
+    SCOPED_TRACE(to_string(axis));
+    const bool flip = axis.input % 2 == 0;
+    expect_padding_left_out(direct::forward_phases(axis, flip), axis.input);
+    if (axis.stride > 1) return;
+    const auto backward = direct::backward_phases(axis, PaddingMode::zeros, flip, true);
+    ASSERT_EQ(backward.size(), 1u);
+    expect_padding_left_out(backward.front(), axis.output);
+  });
+}
+
 TEST(BackwardRuns, OfAStrideMultiplyNoInsertedZeros) {
   const Axis axis{16, 3, 8, 2, 1, 1, 1};
   const std::vector<AxisPhases> all =

@@ -93,6 +93,29 @@ TEST(Tile, HalvesCoverEveryPositionOnce) {
   EXPECT_LT(tile.size[2], 16);
 }
 
+TEST(Tile, FillsVectorsWhereRowsJoin) {
+  const AxisPhases one = phases_of(1, 0);
+  const AxisPhases axis = phases_of(28, 0);
+  Tile tile({&one, &axis, &axis});
+  tile.fill_vectors(16);
+  EXPECT_EQ(tile.size[1], 28) << "the whole box needs no more rows";
+  ASSERT_TRUE(tile.halve(64));
+  ASSERT_TRUE(tile.halve(64));
+  ASSERT_EQ(tile.size[1], 7);
+  tile.fill_vectors(16);
+  EXPECT_EQ(tile.size[1], 8);
+  EXPECT_EQ(tile.tiles[1], 4);
+  tile.fill_vectors(64);
+  EXPECT_EQ(tile.size[1], 8) << "fewer rows than fill a vector stay";
+
+  const AxisPhases reaching = phases_of(28, 2);
+  Tile padded({&one, &axis, &reaching});
+  ASSERT_TRUE(padded.halve(64));
+  ASSERT_TRUE(padded.halve(64));
+  padded.fill_vectors(16);
+  EXPECT_EQ(padded.size[1], 7) << "rows with padding between them do not join";
+}
+
 TEST(Tile, GivesShorterRunsWhatTheyHave) {
   AllPhases phases{phases_of(1, 0), phases_of(1, 0), phases_of(9, 0)};
   phases[2].runs.emplace_back().count = 4;

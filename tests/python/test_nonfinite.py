@@ -55,6 +55,25 @@ def test_weight_and_bias(rng, value, channels_last, dtype, algorithm):
     assert_reached(result, channels_last, reached, value)
 
 
+def test_weight_that_meets_padding(rng, value, channels_last, dtype, algorithm):
+    """Also where whole rows of a kernel's taps lie in the padding."""
+    x = to_layout(random_array(rng, (1, 40, 13, 14), dtype), channels_last)
+    w = random_array(rng, (33, 40, 3, 3), dtype)
+    w[5, 7, 0, 2] = value
+    w[9, 0, 1, 1] = value
+    result = fastconv.conv2d(
+        x, w, padding=(12, 10), dilation=(12, 10), **options(channels_last, algorithm)
+    )
+    reached = np.zeros((1, 33, 13, 14), bool)
+    reached[:, [5, 9]] = True
+    assert_reached(result, channels_last, reached, value)
+    channels_first = np.moveaxis(result, -1, 1) if channels_last else result
+    assert np.isnan(channels_first[0, 5, :12]).all()
+    assert np.isnan(channels_first[0, 5, :, 4:]).all()
+    if np.isinf(value):
+        assert np.isinf(channels_first[0, 5, 12:, :4]).all()
+
+
 def test_gradient_of_the_input(rng, value, channels_last, dtype, algorithm):
     w = random_array(rng, (17, 3, 3, 5), dtype)
     g = random_array(rng, (2, 17, 20, 37), dtype)

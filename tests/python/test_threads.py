@@ -22,6 +22,8 @@ PROBLEMS = {
     "depthwise": ((1, 96, 61, 59), (96, 1, 3, 3), {"padding": 1, "groups": 96}),
     "one image": ((1, 1, 400, 410), (1, 1, 7, 7), {"padding": 3, "padding_mode": "reflect"}),
     "pointwise": ((1, 67, 50, 50), (71, 67, 1, 1), {}),
+    "large weight": ((1, 150, 7, 9), (145, 150, 3, 3), {"padding": 1}),
+    "taps in the padding": ((1, 70, 17, 19), (67, 70, 3, 3), {"padding": 12, "dilation": 12}),
 }
 
 

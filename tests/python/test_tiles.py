@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from comparison import PASSES, check_pass, random_array, to_layout
+from comparison import PADDING_MODES, PASSES, check_pass, random_array, to_layout
 from fastconv import reference
 
 # One below, at and above every width of a vector register, of a few of them, and twice that.
@@ -51,6 +51,23 @@ def test_widths(rng, name, layout, dtype, algorithm, width):
 def test_heights(rng, name, layout, dtype, algorithm, height):
     shapes = (1, 3, height, 4), (5, 3, 3, 2)
     check_shape(rng, name, layout, dtype, algorithm, *shapes, padding=1)
+
+
+@pytest.mark.parametrize("channels", [3, 40, 130])
+def test_taps_in_the_padding(rng, name, layout, dtype, algorithm, channels):
+    shapes = (2, channels, 13, 17), (40, channels, 3, 5)
+    check_shape(rng, name, layout, dtype, algorithm, *shapes, padding=(9, 12), dilation=(9, 6))
+    crooked = {"padding": ((2, 23), (18, 5)), "dilation": (8, 7), "stride": (1, 2)}
+    check_shape(rng, name, layout, dtype, algorithm, *shapes, **crooked)
+
+
+@pytest.mark.parametrize("mode", PADDING_MODES)
+def test_taps_in_the_padding_of_every_mode(rng, name, layout, dtype, algorithm, mode):
+    shapes = (1, 40, 13, 17), (40, 40, 3, 3)
+    options = {"padding": (12, 16), "dilation": 12, "padding_mode": mode}
+    if mode == "constant":
+        options["padding_value"] = 3
+    check_shape(rng, name, layout, dtype, algorithm, *shapes, **options)
 
 
 @pytest.mark.parametrize("size", EDGES)

@@ -170,11 +170,32 @@ bool transpose_weights(T* to, const T* from, const WeightShape& shape) {
                    {shape.rows, shape.sources * shape.taps}, 1, 0);
     return true;
   }
+  alignas(kLanes * sizeof(T)) T square[kLanes * kLanes];
+  if (shape.tap_stride == 1 && shape.source_stride == shape.taps) {
+    const std::int64_t all = shape.sources * shape.taps;
+    for (std::int64_t first = 0; first < all; first += kLanes) {
+      const std::int64_t count = all - first < kLanes ? all - first : kLanes;
+      for (std::int64_t m = 0; m < shape.rows; m += kLanes) {
+        transpose_sums(square, kLanes, from + m * shape.row_stride + first, shape.row_stride,
+                       {kLanes, count}, 1, 0);
+        std::int64_t s = first / shape.taps;
+        std::int64_t t = first % shape.taps;
+        for (std::int64_t i = 0; i < count; ++i) {
+          Vec<T>::load(square + i * kLanes)
+              .store(to + s * shape.to_source_pitch + t * shape.to_tap_pitch + m);
+          if (++t == shape.taps) {
+            t = 0;
+            ++s;
+          }
+        }
+      }
+    }
+    return true;
+  }
   const std::int64_t step = shape.tap_stride < 0 ? -shape.tap_stride : shape.tap_stride;
   const std::int64_t columns = (shape.taps - 1) * step + 1;
   if (columns > kLanes || shape.row_stride < 0 || shape.source_stride < 0) return false;
   const T* lowest = shape.tap_stride < 0 ? from + (shape.taps - 1) * shape.tap_stride : from;
-  alignas(kLanes * sizeof(T)) T square[kLanes * kLanes];
   for (std::int64_t s = 0; s < shape.sources; ++s) {
     T* to_taps = to + s * shape.to_source_pitch;
     for (std::int64_t m = 0; m < shape.rows; m += kLanes) {

@@ -78,10 +78,15 @@ void CorrelationItem<T>::compute() const {
   for (std::int64_t first = 0; first == 0 || first < schedule_.source_channels; first += part) {
     const ChannelRange sources{first, std::min(part, schedule_.source_channels - first)};
     if (region_.reads && !in_place_) pack(sources);
+    if (schedule_.leaves_out_padding) {
+      compute_channels(region_.phases, sources);
+      if (part == 0) break;
+      continue;
+    }
     for (const Phase& phase : region_.phases) {
       if (product(region_.tile.size_at(origin_, phase.runs)) == 0) continue;
       if (schedule_.lanes_along == LanesAlong::channels) {
-        compute_channels(phase, sources);
+        compute_channels({&phase, 1}, sources);
       } else {
         compute_pixels(phase);
       }
@@ -94,19 +99,20 @@ void CorrelationItem<T>::compute() const {
 template <class T>
 const T* CorrelationItem<T>::weights_of(const Phase& phase, std::int64_t group,
                                         const Block<T>& block, const ChannelRange& sources) const {
-  const std::int64_t taps = phase.depth() / std::max<std::int64_t>(1, schedule_.source_channels);
+  const bool any = phase.depth() > 0 || schedule_.leaves_out_padding;
+  if (!any || schedule_.tap_sets.empty()) return memory_.weights;
+  const TapSet& set = schedule_.tap_sets[phase.tap_set];
+  const std::int64_t taps = tap_count(set.runs);
   const CallWeights<T>& weights = call_.weights;
   if (weights.packed != nullptr) {
-    return weights.packed + phase.weights +
-           (group * schedule_.padded_rows + block.packed_first) * phase.depth() +
+    return weights.packed + set.weights +
+           (group * schedule_.padded_rows + block.packed_first) * set.depth +
            sources.first * taps * block.rows;
   }
-  if (taps > 0) {
-    weights.packer.pack_block(phase.runs, group, block.first, block.channels, block.rows, sources,
-                              memory_.weights);
-    const std::int64_t count = sources.count * taps * block.rows;
-    if (weights.checked && !kernels_.all_finite(memory_.weights, count)) weights.finite = false;
-  }
+  weights.packer.pack_block(set.runs, group, block.first, block.channels, block.rows, sources,
+                            schedule_.weight_order(), memory_.weights);
+  const std::int64_t count = sources.count * taps * block.rows;
+  if (weights.checked && !kernels_.all_finite(memory_.weights, count)) weights.finite = false;
   return memory_.weights;
 }
 
@@ -203,72 +209,117 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
   }
 }
 
+/// The phases of one box of positions, or several whose boxes share the weights.
 template <class T>
-void CorrelationItem<T>::compute_channels(const Phase& phase, const ChannelRange& sources) const {
-  const Extent size = region_.tile.size_at(origin_, phase.runs);
-  const bool accumulate = call_.accumulate;
-  const bool last_part = sources.first + sources.count >= schedule_.source_channels;
-  const std::int64_t piece = schedule_.sources_per_piece(phase.depth());
+void CorrelationItem<T>::compute_channels(std::span<const Phase> phases,
+                                          const ChannelRange& sources) const {
+  const std::int64_t end = sources.first + sources.count;
+  const bool last_part = end >= schedule_.source_channels;
+  const bool parted = region_.sources_per_item < schedule_.source_channels && !in_place_;
+  const std::int64_t piece = schedule_.leaves_out_padding
+                                 ? schedule_.sources_together
+                                 : schedule_.sources_per_piece(phases.front().taps);
   T* waiting = memory_.sums;
   for (std::int64_t group = first_group_; group < first_group_ + groups_; ++group) {
-    const SourceTile<T> source = source_of(phase, group, sources);
-    const Extent pitch = in_place_ ? size : region_.tile.pitch;
     for (std::int64_t b = first_block_; b < end_block_; ++b) {
       const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
       const std::int64_t channel = group * schedule_.destination_channels + block.first;
-      const auto sums_of_image = [&](std::int64_t image) {
-        const PositionBox box{n_ + image, phase.runs, origin_, size};
-        if (block.channels == block.rows) {
-          const auto target = call_.destination.positions_in_place(box, channel, accumulate);
-          if (target && fits_runs(*target, size, source.flattening, pitch)) return *target;
+      const auto for_each_box = [&](const auto& body) {
+        T* sums = waiting;
+        for (const Phase& phase : phases) {
+          const SourceTile<T> source = source_of(phase, group, sources);
+          const Extent size = region_.tile.size_at(origin_, phase.runs);
+          for (std::int64_t image = 0; image < images_ && product(size) > 0; ++image) {
+            const PositionBox box{n_ + image, phase.runs, origin_, size};
+            T* sums_of_image = sums + image * region_.sums_pitch * block.rows;
+            body(phase, source, box,
+                 sums_of(box, block, channel, source.flattening, sums_of_image));
+          }
+          sums += region_.images_per_item * region_.sums_pitch * block.rows;
         }
-        const std::int64_t row_pitch = source.flattening == Flattening::rows ? size[2] : pitch[2];
-        const std::int64_t slice_pitch = source.flattening == Flattening::tile
-                                             ? pitch[1] * pitch[2]
-                                             : (size[1] - 1) * row_pitch + size[2];
-        return BoxSums<T>{waiting + image * region_.sums_pitch * block.rows, row_pitch, slice_pitch,
-                          block.rows};
       };
       std::int64_t first = sources.first;
       do {
-        const ChannelRange range{first, std::min(piece, sources.first + sources.count - first)};
-        add_piece(phase, group, block, range, source, pitch, sums_of_image);
+        const ChannelRange range{first, std::min(piece, end - first)};
+        const T* weights = weights_of(phases.front(), group, block, range);
+        LinesAhead ahead = weights_ahead(group, b, {first + piece, piece}, sources);
+        for_each_box([&](const Phase& phase, const SourceTile<T>& source, const PositionBox& box,
+                         const BoxSums<T>& sums) {
+          add_piece(phase, block, range, weights, source, box, sums, ahead);
+        });
         first += piece;
-      } while (first < sources.first + sources.count);
-      for (std::int64_t image = 0; last_part && image < images_; ++image) {
-        call_.destination.store_positions({n_ + image, phase.runs, origin_, size}, channel,
-                                          block.channels, sums_of_image(image), accumulate,
-                                          memory_.planes);
+      } while (first < end);
+      if (last_part) {
+        for_each_box([&](const Phase&, const SourceTile<T>&, const PositionBox& box,
+                         const BoxSums<T>& sums) {
+          call_.destination.store_positions(box, channel, block.channels, sums, call_.accumulate,
+                                            memory_.planes);
+        });
       }
-      if (region_.sources_per_item < schedule_.source_channels && !in_place_) {
-        waiting += region_.images_per_item * region_.sums_pitch * block.rows;
+      if (parted) {
+        waiting += std::ssize(phases) * region_.images_per_item * region_.sums_pitch * block.rows;
       }
     }
   }
 }
 
+/// The weights of a block for `next`, or those that come after the last of `sources`, if they are
+/// to be fetched.
 template <class T>
-template <class SumsOfImage>
-void CorrelationItem<T>::add_piece(const Phase& phase, std::int64_t group, const Block<T>& block,
-                                   const ChannelRange& range, const SourceTile<T>& source,
-                                   const Extent& pitch, SumsOfImage&& sums_of_image) const {
-  const Extent size = region_.tile.size_at(origin_, phase.runs);
-  const std::int64_t taps = phase.depth() / std::max<std::int64_t>(1, schedule_.source_channels);
-  const DepthRange<T> depth{range.first * taps, (range.first + range.count) * taps,
-                            weights_of(phase, group, block, range)};
-  const auto [run_count, length] = flat_runs(size, pitch, source.flattening);
-  for (std::int64_t image = 0; image < images_; ++image) {
-    const BoxSums<T> sums = sums_of_image(image);
-    for (std::int64_t run = 0; run < run_count; ++run) {
-      const FlatRun flat = flat_run(source.flattening, size, run);
-      CorrelationSource<T> pixels = source.pixels;
-      pixels.data += image * source.image_pitch + flat.first_d * source.slice_pitch +
-                     flat.first_h * source.row_pitch;
-      compute_along_channels(
-          block, pixels, depth, length,
-          sums.data +
-              (flat.first_d * sums.slice_pitch + flat.first_h * sums.row_pitch) * sums.line_pitch,
-          sums.line_pitch);
+LinesAhead CorrelationItem<T>::weights_ahead(std::int64_t group, std::int64_t block,
+                                             ChannelRange next, const ChannelRange& sources) const {
+  if (call_.weights.packed != nullptr || !schedule_.fetches_weights) return {};
+  const std::int64_t end = sources.first + sources.count;
+  if (next.first >= end) {
+    next.first = sources.first;
+    if (++block == end_block_) return {};
+  }
+  next.count = std::min(next.count, end - next.first);
+  const Block<T>& of = schedule_.blocks[static_cast<std::size_t>(block)];
+  return call_.weights.packer.lines_of(group, of.first, of.channels, next);
+}
+
+/// Where the sums of one image are formed: in the destination itself, or where they wait.
+template <class T>
+BoxSums<T> CorrelationItem<T>::sums_of(const PositionBox& box, const Block<T>& block,
+                                       std::int64_t channel, Flattening flattening,
+                                       T* waiting) const {
+  const Extent& size = box.size;
+  const Extent pitch = in_place_ ? size : region_.tile.pitch;
+  if (block.channels == block.rows) {
+    const auto target = call_.destination.positions_in_place(box, channel, call_.accumulate);
+    if (target && fits_runs(*target, size, flattening, pitch)) return *target;
+  }
+  const std::int64_t row_pitch = flattening == Flattening::rows ? size[2] : pitch[2];
+  const std::int64_t slice_pitch =
+      flattening == Flattening::tile ? pitch[1] * pitch[2] : (size[1] - 1) * row_pitch + size[2];
+  return {waiting, row_pitch, slice_pitch, block.rows};
+}
+
+/// Adds the products of some source channels, whose weights are given, to the sums of a box.
+template <class T>
+void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
+                                   const ChannelRange& range, const T* weights,
+                                   const SourceTile<T>& source, const PositionBox& box,
+                                   const BoxSums<T>& sums, LinesAhead& ahead) const {
+  const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
+  const auto [run_count, length] = flat_runs(box.size, pitch, source.flattening);
+  const std::int64_t chunk = schedule_.fetches_weights ? kFetchedDepth : kDepthChunk;
+  ahead.share_out(run_count * ceil_divide(length, kMaxCorrelationPixels) *
+                  std::max<std::int64_t>(1, ceil_divide(range.count * phase.taps, chunk)));
+  for (std::int64_t run = 0; run < run_count; ++run) {
+    const FlatRun flat = flat_run(source.flattening, box.size, run);
+    CorrelationSource<T> pixels = source.pixels;
+    pixels.data += (box.n - n_) * source.image_pitch + flat.first_d * source.slice_pitch +
+                   flat.first_h * source.row_pitch;
+    T* to = sums.data +
+            (flat.first_d * sums.slice_pitch + flat.first_h * sums.row_pitch) * sums.line_pitch;
+    for (const TapSpan& span : phase.spans) {
+      const std::int64_t first = range.first * phase.taps + span.first * range.count;
+      compute_along_channels(block, pixels,
+                             {first, first + span.count * range.count,
+                              weights + span.packed * range.count * block.rows, chunk, &ahead},
+                             length, to, sums.line_pitch);
     }
   }
 }

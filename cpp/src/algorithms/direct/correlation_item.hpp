@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <span>
 
 #include "algorithms/direct/correlation_schedule.hpp"
 #include "algorithms/direct/correlation_source.hpp"
@@ -59,11 +60,14 @@ class CorrelationItem {
   const T* weights_of(const Phase& phase, std::int64_t group, const Block<T>& block,
                       const ChannelRange& sources) const;
   void compute_pixels(const Phase& phase) const;
-  void compute_channels(const Phase& phase, const ChannelRange& sources) const;
-  template <class SumsOfImage>
-  void add_piece(const Phase& phase, std::int64_t group, const Block<T>& block,
-                 const ChannelRange& range, const SourceTile<T>& source, const Extent& pitch,
-                 SumsOfImage&& sums_of_image) const;
+  void compute_channels(std::span<const Phase> phases, const ChannelRange& sources) const;
+  BoxSums<T> sums_of(const PositionBox& box, const Block<T>& block, std::int64_t channel,
+                     Flattening flattening, T* waiting) const;
+  void add_piece(const Phase& phase, const Block<T>& block, const ChannelRange& range,
+                 const T* weights, const SourceTile<T>& source, const PositionBox& box,
+                 const BoxSums<T>& sums, LinesAhead& ahead) const;
+  LinesAhead weights_ahead(std::int64_t group, std::int64_t block, ChannelRange next,
+                           const ChannelRange& sources) const;
 
   const CorrelationCall<T>& call_;
   const CorrelationSchedule<T>& schedule_;

@@ -18,8 +18,10 @@
 ///                 for each source channel and tap: the microkernel             [registers]
 ///             store the block
 ///
-/// Packed weights are [set of taps][group][block][source channel][tap][row of the block].
-/// On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
+/// Packed weights are [set of taps][group][block][source channel][tap][row of the block]. Where
+/// taps in the padding are left out, every box of positions that the same taps meet is a phase; all
+/// of them share a piece of the weights, in the order [tap][source channel], before the next is
+/// used. On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
 #include <algorithm>
 #include <atomic>
 #include <optional>
@@ -53,7 +55,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       : problem_(problem),
         kernels_(kernels_for<T>(problem)),
         schedule_(problem, kernels_, threads) {
-    if (problem.pass == Pass::backward_input) {
+    if (problem.pass == Pass::backward_input || schedule_.leaves_out_padding) {
       for_non_finite_weights_ = reference::make_plan(problem, 1);
     }
   }
@@ -83,8 +85,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       for (const TapSet& taps : schedule_.tap_sets) {
         T* to = blocks + taps.weights + rows_before * taps.depth;
         if (!all_at_once) {
-          packer.pack_block(taps.runs, group, block.first, block.channels, block.rows,
-                            {0, schedule_.source_channels}, to);
+          pack_pieces(packer, taps, group, block, to);
         }
         if (checks_weights() && !kernels_.all_finite(to, block.rows * taps.depth)) finite = false;
       }
@@ -135,6 +136,20 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   bool along_channels() const { return schedule_.lanes_along == LanesAlong::channels; }
+
+  /// The weights of a block, all source channels at once or, where they are ordered by taps, piece
+  /// by piece.
+  void pack_pieces(const WeightPacker<T>& packer, const TapSet& taps, std::int64_t group,
+                   const Block<T>& block, T* to) const {
+    const std::int64_t channels = schedule_.source_channels;
+    const std::int64_t piece = schedule_.leaves_out_padding ? schedule_.sources_together
+                                                            : std::max<std::int64_t>(1, channels);
+    for (std::int64_t first = 0; first < channels; first += piece) {
+      packer.pack_block(taps.runs, group, block.first, block.channels, block.rows,
+                        {first, std::min(piece, channels - first)}, schedule_.weight_order(),
+                        to + first * tap_count(taps.runs) * block.rows);
+    }
+  }
 
   /// Packed weights begin with a word that says whether all are finite.
   static T* packed_blocks(void* packed) {
@@ -230,9 +245,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       // One region alone: the offsets are kept for all of its items.
       std::optional<SourceInPlace<T>> in_place;
       if (schedule_.regions.size() == 1) {
-        in_place.emplace(region, source_padding().sizes, source, problem_.n,
-                         problem_.g * schedule_.source_channels, schedule_.lanes_along,
-                         memory.offsets);
+        in_place.emplace(schedule_, region, source_padding().sizes, source, problem_.n,
+                         problem_.g * schedule_.source_channels, memory.offsets);
       }
       const CorrelationCall<T> call{
           problem_,    schedule_,        kernels_,
@@ -297,7 +311,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   const TypedKernels<T>& kernels_;
   CorrelationSchedule<T> schedule_;
   /// Going backward, taps beyond the border meet zeros that the formula does not have, and an
-  /// infinite weight would make NaN of them. The plain loops know no such taps.
+  /// infinite weight would make NaN of them. Where padding is left out going forward, the NaN that
+  /// the formula does have would be missing. The plain loops get both right.
   std::unique_ptr<const detail::AlgorithmPlan> for_non_finite_weights_;
 };
 

@@ -14,6 +14,8 @@ struct DepthRange {
   std::int64_t first;
   std::int64_t end;
   const T* weights;
+  std::int64_t chunk = kDepthChunk;  ///< steps that are added up in one sequence
+  LinesAhead* ahead = nullptr;       ///< fetched between chunks
 };
 
 /// Sums of one register tile, in pieces of the depth.
@@ -22,7 +24,8 @@ void run_kernel(const Kernel& kernel, const CorrelationSource<T>& source,
                 const DepthRange<T>& depth, std::int64_t rows, T* sums, std::int64_t pitch) {
   std::int64_t first = depth.first;
   do {
-    const std::int64_t piece = std::min(kDepthChunk, depth.end - first);
+    const std::int64_t piece = std::min(depth.chunk, depth.end - first);
+    if (depth.ahead != nullptr) depth.ahead->fetch();
     kernel.run(depth.weights + (first - depth.first) * rows,
                {source.data, source.offsets + first, source.pixel_step}, piece, sums, pitch,
                first > 0);

@@ -34,15 +34,54 @@ KernelsByPixels<T> kernels_of_vectors(const TypedKernels<T>& kernels, int vector
   return result;
 }
 
-/// Vectors of output channels that the kernels with lanes along the channels take at most.
-constexpr std::int64_t kChannelVectors = 2;
-
 bool has_one_phase(const Tile& tile) {
   return std::ranges::all_of(tile.phases,
                              [](const AxisPhases* phases) { return phases->runs.size() == 1; });
 }
 
-/// Taps of the longest phase.
+/// Taps of the set that all phases share.
+std::int64_t whole_taps(const Tile& tile) {
+  std::int64_t taps = 1;
+  for (const AxisPhases* phases : tile.phases) {
+    taps *= phases->whole.value_or(phases->runs.front()).tap_count();
+  }
+  return taps;
+}
+
+/// The runs with all of their taps, where they were cut.
+Runs whole_runs(const Tile& tile, const Runs& runs) {
+  Runs whole = runs;
+  for (std::size_t a = 0; a < 3; ++a) {
+    if (tile.phases[a]->whole) whole[a] = &*tile.phases[a]->whole;
+  }
+  return whole;
+}
+
+/// The taps of `runs` among those of the runs that they were cut from.
+std::vector<TapSpan> tap_spans(const Runs& runs, const Runs& whole) {
+  std::vector<TapSpan> spans;
+  const std::int64_t width = runs[2]->tap_count();
+  for (std::int64_t d = 0; d < runs[0]->tap_count(); ++d) {
+    for (std::int64_t h = 0; h < runs[1]->tap_count(); ++h) {
+      const std::int64_t packed =
+          ((runs[0]->first_tap + d) * whole[1]->tap_count() + runs[1]->first_tap + h) *
+              whole[2]->tap_count() +
+          runs[2]->first_tap;
+      if (!spans.empty() && spans.back().packed + spans.back().count == packed) {
+        spans.back().count += width;
+      } else {
+        spans.push_back({(d * runs[1]->tap_count() + h) * width, packed, width});
+      }
+    }
+  }
+  return spans;
+}
+
+/// Items of work for each thread, so that none waits long for the last.
+constexpr std::int64_t kItemsPerThread = 4;
+
+}  // namespace
+
 std::int64_t region_taps(const Tile& tile) {
   std::int64_t taps = 1;
   for (const AxisPhases* phases : tile.phases) {
@@ -52,11 +91,6 @@ std::int64_t region_taps(const Tile& tile) {
   }
   return taps;
 }
-
-/// Items of work for each thread, so that none waits long for the last.
-constexpr std::int64_t kItemsPerThread = 4;
-
-}  // namespace
 
 FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattening) {
   switch (flattening) {
@@ -77,6 +111,7 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
       parts(problem.is_complex() ? 2 : 1),
       kernels_(kernels),
       channels_last_(problem.channels_last),
+      sources_lie_inside_(problem.pass == Pass::forward),
       images_(problem.n),
       groups_(problem.g),
       kernel_{problem.axes[0].kernel, problem.axes[1].kernel, problem.axes[2].kernel} {
@@ -98,70 +133,23 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
   uses_weights_once = regions.size() == 1 && tap_sets.size() == 1 && !problem.accumulate &&
                       ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 &&
                       one_run;
+  fetches_weights = is_limited_by_weights();
 }
 
-/// Multiply-adds of vectors in one step of the reduction, garbage and partly filled vectors
-/// included, plus what it costs to pack the source and to transpose the sums where they lie the
-/// other way than memory.
+/// Large weights that one small image uses once: memory is what limits them. Only sizes that no
+/// number of threads cuts, for the bits of the result depend on it.
 template <class T>
-void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
-  // Elements that are moved in the time of one multiply-add of vectors.
-  constexpr double kTransposedSums = 1.25;
-  constexpr double kTransposedElements = 0.8;
-  constexpr double kCopiedElements = 4.0;
-  if (parts != 1 || 2 * destination_channels < kernels_.lanes) return;
-  double depth = static_cast<double>(source_channels);
-  double elements = static_cast<double>(destination_channels);
-  double source_elements = static_cast<double>(source_channels);
-  bool inside = true;
-  const auto phases = main_phases();
-  for (std::size_t a = 0; a < 3; ++a) {
-    const Axis& axis = problem.axes[a];
-    const bool forward = problem.pass == Pass::forward;
-    depth *= static_cast<double>(phases[a]->runs.front().tap_count());
-    elements *= static_cast<double>(phases[a]->count);
-    source_elements *=
-        static_cast<double>((phases[a]->count + phases[a]->reach) * phases[a]->plane_count());
-    inside = inside && reads_inside(*phases[a], forward ? axis.input : axis.output);
-  }
-  if (depth == 0.0) return;
-  const double packing =
-      source_elements / (channels_last_ ? kTransposedElements : kCopiedElements) / depth;
-  const double transposing = elements / kTransposedSums / depth;
-  const bool pixels_in_place = inside && !channels_last_ && phases[2]->source_step == 1;
-  const double along_pixels = steps_along_pixels() + (channels_last_ ? transposing : 0.0) +
-                              (pixels_in_place ? 0.0 : packing);
-  const double along_channels =
-      steps_along_channels() + (channels_last_ ? 0.0 : transposing) + (inside ? 0.0 : packing);
-  if (along_channels < along_pixels) lanes_along = LanesAlong::channels;
+bool CorrelationSchedule<T>::is_limited_by_weights() const {
+  const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
+  return uses_weights_once && lanes_along == LanesAlong::channels && images_ == 1 &&
+         product(regions.front().tile.size) <= least_shared_positions() &&
+         packed_weight_count > cache / 4;
 }
 
-/// The phases that do the work: those that only write zeros come first, if there are any.
+/// Positions of a tile that is not worth cutting for the sake of threads.
 template <class T>
-std::array<const AxisPhases*, 3> CorrelationSchedule<T>::main_phases() const {
-  std::array<const AxisPhases*, 3> result{};
-  for (std::size_t a = 0; a < 3; ++a) {
-    const auto found = std::ranges::find_if(
-        phases_[a], [](const AxisPhases& phases) { return phases.runs.front().tap_count() > 0; });
-    result[a] = found == phases_[a].end() ? &phases_[a].front() : &*found;
-  }
-  return result;
-}
-
-template <class T>
-double CorrelationSchedule<T>::steps_along_pixels() const {
-  const Tile tile(main_phases());
-  const Flattening flattening = choose_flattening(tile, LanesAlong::pixels);
-  return flat_cost(tile, flattening, LanesAlong::pixels) *
-         static_cast<double>(destination_channels);
-}
-
-template <class T>
-double CorrelationSchedule<T>::steps_along_channels() const {
-  const Tile tile(main_phases());
-  const Flattening flattening = choose_flattening(tile, LanesAlong::channels);
-  return flat_cost(tile, flattening, LanesAlong::channels) *
-         static_cast<double>(ceil_divide(destination_channels, kernels_.lanes));
+std::int64_t CorrelationSchedule<T>::least_shared_positions() const {
+  return 4 * std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
 }
 
 template <class T>
@@ -203,9 +191,11 @@ std::int64_t CorrelationSchedule<T>::sums_rows() const {
 }
 
 template <class T>
-std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t depth) const {
-  const std::int64_t taps = depth / std::max<std::int64_t>(1, source_channels);
-  return std::max<std::int64_t>(1, kDepthChunk / std::max<std::int64_t>(1, taps));
+std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t taps) const {
+  const std::int64_t depth = !fetches_weights      ? kDepthChunk
+                             : sources_lie_inside_ ? kDepthChunk / kFetchedDepth * kFetchedDepth
+                                                   : kFetchedDepth;
+  return std::max<std::int64_t>(1, depth / std::max<std::int64_t>(1, taps));
 }
 
 /// Rows of the next block. Along the pixels: full blocks first; what is left in powers of two,
@@ -272,11 +262,30 @@ void CorrelationSchedule<T>::make_regions() {
     for (const AxisPhases& d : phases_[0]) {
       for (const AxisPhases& h : phases_[1]) {
         for (const AxisPhases& w : phases_[2]) {
-          if ((d.adds || h.adds || w.adds) == adds) add_region({&d, &h, &w}, adds);
+          if ((d.adds || h.adds || w.adds) != adds || is_filled_already({&d, &h, &w})) continue;
+          add_region({&d, &h, &w}, adds);
         }
       }
     }
   }
+}
+
+/// Zeros where a stride leaves elements that no tap meets are written by the first region, along
+/// all axes that have any.
+template <class T>
+bool CorrelationSchedule<T>::is_filled_already(
+    const std::array<const AxisPhases*, 3>& phases) const {
+  bool fills = false;
+  bool fills_everywhere = true;
+  for (std::size_t a = 0; a < 3; ++a) {
+    const AxisPhases& first = phases_[a].front();
+    if (!std::ranges::all_of(first.runs, [](const AxisRun& run) { return run.taps.empty(); })) {
+      continue;
+    }
+    fills = fills || phases[a] == &first;
+    fills_everywhere = fills_everywhere && phases[a] == &first;
+  }
+  return fills && !fills_everywhere;
 }
 
 template <class T>
@@ -303,31 +312,34 @@ void CorrelationSchedule<T>::add_region(const std::array<const AxisPhases*, 3>& 
 
 template <class T>
 void CorrelationSchedule<T>::add_phase(Region& region, const Runs& runs) {
-  Phase phase{.runs = runs, .offsets = {}};
+  Phase phase{.runs = runs, .offsets = {}, .spans = {}, .taps = tap_count(runs)};
   const std::vector<std::int64_t> taps = region.tile.tap_offsets(runs);
   phase.offsets.reserve(static_cast<std::size_t>(source_channels) * taps.size());
-  for (std::int64_t c = 0; c < source_channels; ++c) {
-    for (const std::int64_t tap : taps) {
-      phase.offsets.push_back(c * region.tile.channel_size() + tap);
-    }
-  }
-  max_depth = std::max(max_depth, phase.depth());
+  for_each_step(phase.taps, [&](std::int64_t source, std::int64_t tap) {
+    phase.offsets.push_back(source * region.tile.channel_size() +
+                            taps[static_cast<std::size_t>(tap)]);
+  });
   if (phase.depth() > 0) {
-    phase.weights = weights_of(runs, phase.depth());
+    const Runs whole = whole_runs(region.tile, runs);
+    phase.tap_set = tap_set_of(whole, source_channels * tap_count(whole));
+    phase.spans = tap_spans(runs, whole);
     region.reads = true;
+  } else {
+    phase.spans = {{0, 0, 0}};
   }
   region.phases.push_back(std::move(phase));
 }
 
-/// Where the weights of the taps are packed; places them if no phase before had the same taps. The
-/// first tap of a run decides on its others.
+/// The set of the taps; makes it if no phase before had the same taps. The first tap of a run
+/// decides on its others.
 template <class T>
-std::int64_t CorrelationSchedule<T>::weights_of(const Runs& runs, std::int64_t depth) {
+std::size_t CorrelationSchedule<T>::tap_set_of(const Runs& runs, std::int64_t depth) {
   const Extent first_taps{runs[0]->kernel_first, runs[1]->kernel_first, runs[2]->kernel_first};
-  const auto [found, is_new] = tap_sets_by_first_.emplace(first_taps, packed_weight_count);
+  const auto [found, is_new] = tap_sets_by_first_.emplace(first_taps, tap_sets.size());
   if (is_new) {
     tap_sets.push_back({runs, depth, packed_weight_count});
     packed_weight_count += groups_ * padded_rows * depth;
+    max_depth = std::max(max_depth, depth);
   }
   return found->second;
 }
@@ -353,15 +365,31 @@ std::int64_t CorrelationSchedule<T>::positions(const Region& region) const {
 template <class T>
 std::int64_t CorrelationSchedule<T>::sums_elements(const Region& region) const {
   const bool parted = region.sources_per_item < source_channels;
-  return region.images_per_item * (parted ? padded_rows : sums_rows()) * positions(region);
+  return region.images_per_item * (parted ? padded_rows : sums_rows()) * positions(region) *
+         phases_together(region.tile);
+}
+
+/// Phases whose sums are formed side by side.
+template <class T>
+std::int64_t CorrelationSchedule<T>::phases_together(const Tile& tile) const {
+  std::int64_t count = 1;
+  for (std::size_t a = 0; leaves_out_padding && a < 3; ++a)
+    count *= std::ssize(tile.phases[a]->runs);
+  return count;
 }
 
 /// The packed tile and its sums take half of the second-level cache; then work is shared out until
 /// every thread has several items.
 template <class T>
-void CorrelationSchedule<T>::choose_tile(Region& region) const {
+void CorrelationSchedule<T>::choose_tile(Region& region) {
   region.sources_per_item = source_channels;
   while (!fit_cache(region)) {
+  }
+  if (leaves_out_padding) {
+    const std::int64_t part = region.sources_per_item;
+    const std::int64_t pieces = ceil_divide(part, sources_per_piece(whole_taps(region.tile)));
+    sources_together = std::max<std::int64_t>(1, ceil_divide(part, pieces));
+    region.sources_per_item = std::min(source_channels, pieces * sources_together);
   }
   share_out(region);
   region.flattening = choose_flattening(region.tile, lanes_along);
@@ -377,11 +405,12 @@ bool CorrelationSchedule<T>::fit_cache(Region& region) const {
   Tile& tile = region.tile;
   const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
   const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
-  if (packed_elements(region) + sums_rows() * positions(region) <= cache / 2) return true;
+  const std::int64_t phases = phases_together(tile);
+  if (packed_elements(region) + phases * sums_rows() * positions(region) <= cache / 2) return true;
   const bool low = tile.size[0] * tile.size[1] <
                    2 * kMostRepeated * std::max(tile.phases[0]->reach, tile.phases[1]->reach);
   const std::int64_t taps = std::max<std::int64_t>(1, region_taps(tile));
-  if (low && has_one_phase(tile) && lanes_along == LanesAlong::channels &&
+  if (low && (has_one_phase(tile) || phases > 1) && lanes_along == LanesAlong::channels &&
       region.sources_per_item > 1 && region.sources_per_item * taps > 2 * kLeastDepth &&
       padded_rows * positions(region) <= cache) {
     region.sources_per_item = ceil_divide(region.sources_per_item, 2);
@@ -398,9 +427,10 @@ void CorrelationSchedule<T>::share_out(Region& region) const {
   const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
   const std::int64_t wanted = threads == 1 ? 1 : kItemsPerThread * threads;
   const std::int64_t images = images_ * group_blocks();
-  while (images * tile.tile_count() < wanted && product(tile.size) > 4 * least_width &&
+  while (images * tile.tile_count() < wanted && product(tile.size) > least_shared_positions() &&
          tile.halve(least_width)) {
   }
+  if (lanes_along == LanesAlong::pixels) tile.fill_vectors(kernels_.lanes);
   if (lanes_along == LanesAlong::channels && tile.tile_count() == 1) {
     const std::int64_t fitting =
         cache / 2 / std::max<std::int64_t>(1, packed_elements(region) + sums_elements(region));
@@ -413,59 +443,6 @@ void CorrelationSchedule<T>::share_out(Region& region) const {
   region.channel_shares = std::clamp<std::int64_t>(
       ceil_divide(wanted, std::max<std::int64_t>(1, shared)), 1, block_count());
   region.items = shared * region.channel_shares;
-}
-
-/// The vectors of a flat run along the pixels, and what they leave idle: fewer accumulators than
-/// eight wait for each other.
-template <class T>
-double CorrelationSchedule<T>::vectors_at_work(std::int64_t vectors) const {
-  constexpr std::int64_t kFewestAccumulators = 8;
-  double sum = 0.0;
-  for (std::int64_t left = destination_channels; left > 0;) {
-    const std::int64_t rows = most_rows(left);
-    sum += static_cast<double>(rows * std::max(vectors, kFewestAccumulators / rows));
-    left -= rows;
-  }
-  return sum / static_cast<double>(destination_channels);
-}
-
-/// Multiply-adds of vectors for one channel (along the pixels) or one vector of channels. Sums with
-/// garbage between them cannot be formed where they belong, which matters where the depth is small.
-template <class T>
-double CorrelationSchedule<T>::flat_cost(const Tile& tile, Flattening flattening,
-                                         LanesAlong lanes) const {
-  constexpr double kMovedVector = 8.0;
-  // Starting a kernel, in multiply-adds of all of its accumulators' vectors.
-  constexpr double kStart = 40.0;
-  const FlatRuns runs = flat_runs(tile.size, tile.pitch, flattening);
-  const double count = static_cast<double>(runs.count);
-  const double depth = static_cast<double>(source_channels * region_taps(tile));
-  if (lanes == LanesAlong::pixels) {
-    const double vectors = vectors_at_work(ceil_divide(runs.length, kernels_.lanes));
-    const bool garbage = runs.count * runs.length != product(tile.size);
-    const double moved = garbage && !channels_last_ && depth > 0.0 ? kMovedVector / depth : 0.0;
-    const double starts = depth > 0.0 ? kStart / static_cast<double>(max_rows()) / depth : 0.0;
-    return count * (starts * (1.0 + vectors / 3.0) + vectors * (1.0 + moved));
-  }
-  // Fewer pixels than four leave the multipliers waiting for each other.
-  constexpr std::int64_t kFewestPixels = 4;
-  const double pixels = static_cast<double>(std::max(kFewestPixels, runs.length));
-  const double starts = depth > 0.0 ? kStart / kChannelVectors / depth : 0.0;
-  return count * (starts * (1.0 + pixels / kMaxCorrelationPixels) + pixels);
-}
-
-template <class T>
-Flattening CorrelationSchedule<T>::choose_flattening(const Tile& tile, LanesAlong lanes) const {
-  Flattening best = Flattening::rows;
-  double least = 0.0;
-  for (const Flattening flattening : {Flattening::rows, Flattening::slices, Flattening::tile}) {
-    const double cost = flat_cost(tile, flattening, lanes);
-    if (flattening == Flattening::rows || cost < least) {
-      least = cost;
-      best = flattening;
-    }
-  }
-  return best;
 }
 
 template class CorrelationSchedule<float>;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <vector>
 
@@ -28,6 +29,13 @@ enum class LanesAlong { pixels, channels };
 /// a piece and the number of pieces, not with their product.
 inline constexpr std::int64_t kDepthChunk = 1024;
 
+/// Vectors of output channels that the kernels with lanes along the channels take at most.
+inline constexpr std::int64_t kChannelVectors = 2;
+
+/// The same where the next weights are fetched meanwhile: few enough for the cache lines of as many
+/// to be on their way at a time, enough to hide that sums are loaded and stored.
+inline constexpr std::int64_t kFetchedDepth = 144;
+
 /// Channels that are stored together where memory has them side by side: a cache line of float32.
 inline constexpr std::int64_t kStoredChannels = 16;
 
@@ -42,11 +50,20 @@ struct TapSet {
   std::int64_t weights;  ///< where they begin in the packed weights
 };
 
+/// Taps of a phase that lie side by side among those of its set.
+struct TapSpan {
+  std::int64_t first;   ///< in the phase
+  std::int64_t packed;  ///< in the set
+  std::int64_t count;
+};
+
 /// One run along each axis.
 struct Phase {
   Runs runs;
-  std::vector<std::int64_t> offsets;  ///< of every (source channel, tap)
-  std::int64_t weights = 0;
+  std::vector<std::int64_t> offsets;  ///< of every step of the reduction
+  std::vector<TapSpan> spans;         ///< one of no taps where there are none
+  std::size_t tap_set = 0;
+  std::int64_t taps = 0;
   std::int64_t first_offset = 0;  ///< depths of the region's phases before
   std::int64_t depth() const { return static_cast<std::int64_t>(offsets.size()); }
 };
@@ -70,6 +87,9 @@ struct FlatRuns {
   std::int64_t count;
   std::int64_t length;
 };
+
+/// Taps of the longest phase.
+std::int64_t region_taps(const Tile& tile);
 
 FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattening);
 
@@ -106,42 +126,70 @@ class CorrelationSchedule {
   /// every element belongs to one.
   std::vector<TapTarget> tap_targets;
   std::int64_t packed_weight_count = 0;
-  std::int64_t max_depth = 0;  ///< of all phases
+  std::int64_t max_depth = 0;  ///< of all sets of taps
+  /// Whether there is a phase for each box of positions that the same taps meet, those that meet
+  /// padding alone being left out. Then all phases share a set of taps, and both offsets and
+  /// weights are ordered [piece of the source channels][tap][source channel of the piece]: any
+  /// neighbouring taps are contiguous.
+  bool leaves_out_padding = false;
+  std::int64_t sources_together = 1;  ///< source channels of such a piece
   /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
   bool uses_weights_once = false;
+  /// Whether the next weights are fetched while others are used.
+  bool fetches_weights = false;
   std::int64_t packed_size = 0;     ///< elements of the largest packed tile
   std::int64_t most_positions = 0;  ///< of all regions, whose sums wait together
   std::int64_t sums_size = 0;       ///< elements of all sums that wait to be stored
   std::int64_t total_depth = 0;     ///< of the phases of one region, at most
 
+  WeightOrder weight_order() const {
+    return leaves_out_padding ? WeightOrder::taps : WeightOrder::sources;
+  }
   std::int64_t block_count() const { return static_cast<std::int64_t>(blocks.size()); }
   std::int64_t group_blocks() const { return ceil_divide(groups_, groups_per_item); }
   /// Most destination channels that a microkernel computes.
   std::int64_t max_rows() const;
   /// Most destination channels whose sums wait to be stored.
   std::int64_t sums_rows() const;
-  /// Source channels whose weights are packed together where weights are packed as they are used.
-  std::int64_t sources_per_piece(std::int64_t depth) const;
+  /// Source channels whose products with this many taps are added up in one sequence.
+  std::int64_t sources_per_piece(std::int64_t taps) const;
+  /// Calls body(source channel, tap) in the order of the reduction.
+  template <class Body>
+  void for_each_step(std::int64_t taps, const Body& body) const {
+    for (std::int64_t first = 0; first < source_channels; first += sources_together) {
+      const std::int64_t end = std::min(first + sources_together, source_channels);
+      for (std::int64_t tap = 0; tap < taps; ++tap) {
+        for (std::int64_t source = first; source < end; ++source) body(source, tap);
+      }
+    }
+  }
 
  private:
   void choose_lanes(const Problem& problem);
   std::array<const AxisPhases*, 3> main_phases() const;
   double steps_along_pixels() const;
   double steps_along_channels() const;
+  bool may_leave_out_padding(const Problem& problem) const;
+  std::array<AxisPhases, 3> phases_without_padding(const Problem& problem) const;
+  double steps_along_channels(const std::array<AxisPhases, 3>& cut) const;
   void choose_blocks();
   std::int64_t most_rows(std::int64_t left) const;
   void choose_groups_per_item();
   void make_phases(const Problem& problem);
   void make_regions();
   void find_tap_targets();
+  bool is_filled_already(const std::array<const AxisPhases*, 3>& phases) const;
   void add_region(const std::array<const AxisPhases*, 3>& phases, bool adds);
   void add_phase(Region& region, const Runs& runs);
-  std::int64_t weights_of(const Runs& runs, std::int64_t depth);
+  std::size_t tap_set_of(const Runs& runs, std::int64_t depth);
   std::int64_t packed_elements(const Region& region) const;
   std::int64_t sums_elements(const Region& region) const;
+  std::int64_t phases_together(const Tile& tile) const;
   std::int64_t positions(const Region& region) const;
-  void choose_tile(Region& region) const;
+  void choose_tile(Region& region);
   bool fit_cache(Region& region) const;
+  bool is_limited_by_weights() const;
+  std::int64_t least_shared_positions() const;
   void share_out(Region& region) const;
   Flattening choose_flattening(const Tile& tile, LanesAlong lanes) const;
   double vectors_at_work(std::int64_t vectors) const;
@@ -149,11 +197,12 @@ class CorrelationSchedule {
 
   const TypedKernels<T>& kernels_;
   bool channels_last_;
+  bool sources_lie_inside_;  ///< of a weight's memory, so that many are a long row
   std::int64_t images_;
   std::int64_t groups_;
   Extent kernel_;
   std::array<std::vector<AxisPhases>, 3> phases_;
-  std::map<Extent, std::int64_t> tap_sets_by_first_;
+  std::map<Extent, std::size_t> tap_sets_by_first_;
 };
 
 }  // namespace fastconv::direct

@@ -4,10 +4,10 @@
 
 namespace fastconv::direct {
 template <class T>
-SourceInPlace<T>::SourceInPlace(const Region& region, const Extent& sizes, const RealView& source,
-                                std::int64_t images, std::int64_t channels, LanesAlong lanes_along,
-                                std::int64_t* offsets)
-    : region_(region), source_(source), lanes_along_(lanes_along), offsets_(offsets) {
+SourceInPlace<T>::SourceInPlace(const CorrelationSchedule<T>& schedule, const Region& region,
+                                const Extent& sizes, const RealView& source, std::int64_t images,
+                                std::int64_t channels, std::int64_t* offsets)
+    : region_(region), source_(source), lanes_along_(schedule.lanes_along), offsets_(offsets) {
   const auto& phases = region.tile.phases;
   bool all_inside = region.reads && source.parts() == 1 && stored_type<T>() == source.type();
   for (std::size_t a = 0; a < 3; ++a) {
@@ -17,14 +17,12 @@ SourceInPlace<T>::SourceInPlace(const Region& region, const Extent& sizes, const
   }
   end_ += (images - 1) * source.stride(0) + (channels - 1) * source.stride(1) + 1;
   possible_ = all_inside && source.stride(0) >= 0 && source.stride(1) >= 0 &&
-              (lanes_along == LanesAlong::channels || steps_[2] == 1);
+              (lanes_along_ == LanesAlong::channels || steps_[2] == 1);
   if (!possible_) return;
   for (const Phase& phase : region.phases) {
     std::int64_t* to = offsets + phase.first_offset;
-    const std::int64_t taps = tap_count(phase.runs);
-    for (std::int64_t r = 0; r < phase.depth(); ++r) {
-      std::int64_t tap = r % taps;
-      std::int64_t offset = r / taps * source.stride(1);
+    schedule.for_each_step(phase.taps, [&](std::int64_t channel, std::int64_t tap) {
+      std::int64_t offset = channel * source.stride(1);
       for (const std::size_t a : {std::size_t{2}, std::size_t{1}, std::size_t{0}}) {
         const auto& axis_taps = phase.runs[a]->taps;
         const Tap& axis_tap = axis_taps[static_cast<std::size_t>(tap % std::ssize(axis_taps))];
@@ -33,8 +31,8 @@ SourceInPlace<T>::SourceInPlace(const Region& region, const Extent& sizes, const
             phases[a]->residues[static_cast<std::size_t>(axis_tap.plane)] * source.stride(a + 2) +
             axis_tap.shift * steps_[a];
       }
-      to[r] = offset;
-    }
+      *to++ = offset;
+    });
   }
 }
 

@@ -21,8 +21,8 @@ template <class T>
 class SourceInPlace {
  public:
   /// `offsets` is scratch memory for the depth of all phases of the region.
-  SourceInPlace(const Region& region, const Extent& sizes, const RealView& source,
-                std::int64_t images, std::int64_t channels, LanesAlong lanes_along,
+  SourceInPlace(const CorrelationSchedule<T>& schedule, const Region& region, const Extent& sizes,
+                const RealView& source, std::int64_t images, std::int64_t channels,
                 std::int64_t* offsets);
 
   /// Whether the region's source can be read in place at all.

@@ -34,8 +34,9 @@ double estimate_cost(const Problem& problem, int threads) {
   constexpr double kImageBytesPerSecond = 12e9;
   constexpr std::int64_t kRows = 8;
   const bool backward = problem.pass == Pass::backward_input;
-  // Going backward the weights of a block lie far apart.
-  const double weight_bytes_per_second = backward ? 12e9 : 25e9;
+  // Going backward the weights of a block lie far apart, unless they are fetched while others are
+  // used.
+  const double weight_bytes_per_second = !backward ? 25e9 : problem.n > 1 ? 12e9 : 18e9;
   const KernelTable& kernels = active_kernels();
   const ComputeType type = problem.compute_type();
   const int lanes = type == ComputeType::float32   ? kernels.float32.lanes

@@ -78,6 +78,7 @@ AxisRun phase_run(const Axis& axis, const Segment& segment, std::int64_t offset,
 
 /// Makes shifts relative to the first source position that any tap of any run reads.
 void set_window(AxisPhases& phases) {
+  phases.count = 0;
   bool any = false;
   std::int64_t first = 0;
   std::int64_t last = 0;
@@ -95,6 +96,12 @@ void set_window(AxisPhases& phases) {
   for (AxisRun& run : phases.runs) {
     for (Tap& tap : run.taps) tap.shift -= first;
   }
+}
+
+/// The element of the source that the first position of a run reads under the tap.
+std::int64_t first_read(const AxisPhases& phases, const Tap& tap) {
+  return phases.source_first + phases.residues[static_cast<std::size_t>(tap.plane)] +
+         phases.source_step * tap.shift;
 }
 
 }  // namespace
@@ -157,11 +164,61 @@ std::vector<AxisPhases> backward_phases(const Axis& axis, PaddingMode mode, bool
   return result;
 }
 
+AxisPhases leave_out_padding(const AxisPhases& phases, std::int64_t size) {
+  const AxisRun& whole = phases.runs.front();
+  const std::int64_t step = phases.source_step;
+  // Positions [first, end) of each tap that read the source.
+  struct Inside {
+    std::int64_t first;
+    std::int64_t end;
+  };
+  std::vector<Inside> inside;
+  std::vector<std::int64_t> cuts{0, whole.count};
+  for (const Tap& tap : whole.taps) {
+    const std::int64_t read = first_read(phases, tap);
+    const auto position_at_or_after = [&](std::int64_t element) {
+      return std::clamp<std::int64_t>(-floor_divide(read - element, step), 0, whole.count);
+    };
+    inside.push_back({position_at_or_after(0), position_at_or_after(size)});
+    cuts.push_back(inside.back().first);
+    cuts.push_back(inside.back().end);
+  }
+  std::ranges::sort(cuts);
+  AxisPhases result = phases;
+  result.runs.clear();
+  result.whole = whole;
+  for (std::size_t c = 0; c + 1 < cuts.size(); ++c) {
+    if (cuts[c] == cuts[c + 1]) continue;
+    const auto reads = [&](const Inside& tap) {
+      return tap.first <= cuts[c] && cuts[c + 1] <= tap.end;
+    };
+    // What later taps read lies further on (or back), so those inside are neighbours.
+    const auto first = std::ranges::find_if(inside, reads);
+    const auto end = std::find_if_not(first, inside.end(), reads);
+    AxisRun run = whole;
+    run.first_tap = first - inside.begin();
+    run.count = cuts[c + 1] - cuts[c];
+    run.destination_first = whole.destination(cuts[c]);
+    run.kernel_first = whole.kernel_first + run.first_tap * whole.kernel_step;
+    run.taps.assign(whole.taps.begin() + run.first_tap,
+                    whole.taps.begin() + (end - inside.begin()));
+    for (Tap& tap : run.taps) tap.shift += cuts[c];
+    result.runs.push_back(std::move(run));
+  }
+  const std::int64_t first = result.source_first;
+  set_window(result);
+  result.source_first = first + result.source_first * step;
+  return result;
+}
+
 bool reads_inside(const AxisPhases& phases, std::int64_t size) {
-  const std::int64_t residue = *std::ranges::max_element(phases.residues);
-  const std::int64_t last = phases.count - 1 + phases.reach;
-  return phases.source_first >= 0 &&
-         phases.source_first + residue + last * phases.source_step < size;
+  for (const AxisRun& run : phases.runs) {
+    for (const Tap& tap : run.taps) {
+      const std::int64_t first = first_read(phases, tap);
+      if (first < 0 || first + (run.count - 1) * phases.source_step >= size) return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace fastconv::direct

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "fastconv/problem.hpp"
@@ -34,6 +35,7 @@ struct AxisRun {
   std::int64_t kernel_first = 0;
   std::int64_t kernel_step = 1;
   std::vector<Tap> taps;
+  std::int64_t first_tap = 0;  ///< among those of AxisPhases::whole, if the run was cut from it
 
   std::int64_t tap_count() const { return static_cast<std::int64_t>(taps.size()); }
   std::int64_t destination(std::int64_t j) const {
@@ -51,6 +53,8 @@ struct AxisPhases {
   std::vector<std::int64_t> residues{0};
   bool adds = false;     ///< to what earlier phases wrote
   bool repeats = false;  ///< a run writes one element several times
+  /// The run that `leave_out_padding` cut, with all of its taps.
+  std::optional<AxisRun> whole;
 
   std::int64_t plane_count() const { return static_cast<std::int64_t>(residues.size()); }
 };
@@ -64,6 +68,11 @@ AxisPhases forward_phases(const Axis& axis, bool flip);
 /// holds values to add to) there is a run for each.
 std::vector<AxisPhases> backward_phases(const Axis& axis, PaddingMode mode, bool flip,
                                         bool fill_unmet);
+
+/// Cuts the only run of the phases where the set of taps that lie inside a source of this size
+/// changes, and leaves the other taps out: near the ends of a source many taps of a dilated kernel
+/// meet nothing but padding. What remains reads only the source.
+AxisPhases leave_out_padding(const AxisPhases& phases, std::int64_t size);
 
 /// Whether everything that the phases read lies inside a source of this size.
 bool reads_inside(const AxisPhases& phases, std::int64_t size);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <numeric>
 
 #include "padding.hpp"
 
@@ -60,6 +61,17 @@ bool Tile::halve(std::int64_t least_width) {
   size[axis] = ceil_divide(size[axis], 2);
   update();
   return true;
+}
+
+void Tile::fill_vectors(std::int64_t lanes) {
+  const bool joined = phases[1]->reach == 0 && phases[2]->reach == 0 && size[2] == counts[2] &&
+                      size[0] == 1 && size[1] < counts[1];
+  const std::int64_t rows = lanes / std::gcd(lanes, size[2]);
+  if (!joined || size[1] < rows) return;
+  const std::int64_t more = ceil_divide(size[1], rows) * rows;
+  // Not so many that the tile would outgrow the cache.
+  size[1] = 4 * (more - size[1]) <= size[1] ? more : size[1] / rows * rows;
+  update();
 }
 
 Extent Tile::origin(std::int64_t index) const {

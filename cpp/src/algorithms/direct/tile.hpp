@@ -59,6 +59,10 @@ struct Tile {
   /// cannot be halved without leaving fewer than `least_width` positions in a row.
   bool halve(std::int64_t least_width);
 
+  /// Where the rows of a tile join to one, changes their number a little so that they fill whole
+  /// vectors of `lanes` pixels.
+  void fill_vectors(std::int64_t lanes);
+
   std::int64_t tile_count() const { return product(tiles); }
   std::int64_t channel_size() const { return planes * plane_size; }
   /// First position of a tile, and how many it has of the box, or of a run of each axis (none, if

@@ -54,14 +54,17 @@ WeightPacker<T>::WeightPacker(const Problem& problem, const TensorView& weight,
 template <class T>
 void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int64_t first,
                                  std::int64_t channels, int rows, const ChannelRange& sources,
-                                 T* packed) const {
+                                 WeightOrder order, T* packed) const {
   if (in_pairs_) {
-    pack_pairs(runs, group, first, channels, rows, sources, packed);
+    pack_pairs(runs, group, first, channels, rows, sources, order, packed);
     return;
   }
   const TapRows tap_rows(weight_, runs);
   const std::int64_t taps = tap_rows.taps();
   if (channels < rows) std::fill_n(packed, sources.count * taps * rows, T(0));
+  const bool by_sources = order == WeightOrder::sources;
+  const std::int64_t source_pitch = by_sources ? taps * rows : rows;
+  const std::int64_t tap_pitch = by_sources ? rows : sources.count * rows;
   // Blocks of complex problems begin with a real part: they have an even number of rows.
   const std::int64_t source_channels = sources.count / parts_;
   const std::int64_t base = group * group_stride_ + first / parts_ * destination_stride_ +
@@ -72,25 +75,52 @@ void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int6
                     .source_stride = source_stride_,
                     .tap_stride = tap_rows.step(),
                     .row_stride = destination_stride_,
-                    .to_source_pitch = parts_ * taps * rows,
-                    .to_tap_pitch = rows,
+                    .to_source_pitch = parts_ * source_pitch,
+                    .to_tap_pitch = tap_pitch,
                     .to_row_step = parts_};
   for (std::int64_t destination_part = 0; destination_part < parts_; ++destination_part) {
     for (std::int64_t source_part = 0; source_part < parts_; ++source_part) {
       const bool imaginary = destination_part != source_part;
-      T* to = packed + source_part * taps * rows + destination_part;
+      T* to = packed + source_part * source_pitch + destination_part;
       for (std::int64_t row = 0; row < tap_rows.rows(); ++row) {
-        load_weights_(to + row * shape.taps * rows,
+        load_weights_(to + row * shape.taps * tap_pitch,
                       weight_.at(base + tap_rows.offset(row) + (imaginary ? 1 : 0)), shape);
       }
       // The real part of a product subtracts the imaginary parts; conjugation swaps the sign.
       if (!imaginary || (source_part == 1) == conjugate_) continue;
       for (std::int64_t source = 0; source < source_channels; ++source) {
         T* matrix = to + source * shape.to_source_pitch;
-        for (std::int64_t i = 0; i < taps * rows; i += parts_) matrix[i] = -matrix[i];
+        for (std::int64_t t = 0; t < taps; ++t) {
+          for (std::int64_t i = 0; i < rows; i += parts_) {
+            matrix[t * tap_pitch + i] = -matrix[t * tap_pitch + i];
+          }
+        }
       }
     }
   }
+}
+
+template <class T>
+LinesAhead WeightPacker<T>::lines_of(std::int64_t group, std::int64_t first, std::int64_t channels,
+                                     const ChannelRange& sources) const {
+  struct Channels {
+    std::int64_t count;
+    std::int64_t stride;
+  };
+  Channels rows{sources.count, source_stride_};
+  Channels inside{channels, destination_stride_};
+  if (rows.stride < inside.stride) std::swap(rows, inside);
+  bool dense = parts_ == 1 && !in_pairs_ && inside.stride > 0 && inside.stride <= product(kernel_);
+  std::int64_t elements = (inside.count - 1) * inside.stride + 1;
+  for (std::size_t a = 0; a < 3; ++a) {
+    dense = dense && weight_.stride(a + 2) >= 0;
+    elements += (kernel_[a] - 1) * weight_.stride(a + 2);
+  }
+  if (!dense) return {};
+  const auto size = static_cast<std::int64_t>(size_of(weight_.type()));
+  const std::int64_t base =
+      group * group_stride_ + first * destination_stride_ + sources.first * source_stride_;
+  return {weight_.at(base), rows.count, rows.stride * size, elements * size};
 }
 
 template <class T>
@@ -138,10 +168,13 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
 template <class T>
 void WeightPacker<T>::pack_pairs(const Runs& runs, std::int64_t group, std::int64_t first,
                                  std::int64_t channels, int rows, const ChannelRange& sources,
-                                 T* packed) const {
+                                 WeightOrder order, T* packed) const {
   const TapRows tap_rows(weight_, runs);
   const std::int64_t taps = tap_rows.taps();
   if (channels < rows) std::fill_n(packed, sources.count * taps * rows, T(0));
+  const bool by_sources = order == WeightOrder::sources;
+  const std::int64_t source_pitch = by_sources ? taps * rows : rows;
+  const std::int64_t tap_pitch = by_sources ? rows : sources.count * rows;
   const std::int64_t whole =
       std::clamp<std::int64_t>(whole_pairs_ - sources.first, 0, sources.count);
   WeightShape shape{.sources = whole,
@@ -150,15 +183,15 @@ void WeightPacker<T>::pack_pairs(const Runs& runs, std::int64_t group, std::int6
                     .source_stride = 2 * source_stride_,
                     .tap_stride = tap_rows.step(),
                     .row_stride = destination_stride_,
-                    .to_source_pitch = taps * rows,
-                    .to_tap_pitch = rows,
+                    .to_source_pitch = source_pitch,
+                    .to_tap_pitch = tap_pitch,
                     .to_row_step = 1,
                     .partner = source_stride_};
   const std::int64_t base =
       group * group_stride_ + first * destination_stride_ + sources.first * shape.source_stride;
   const auto load = [&](std::int64_t pair) {
     for (std::int64_t row = 0; row < tap_rows.rows(); ++row) {
-      load_weights_(packed + (pair * taps + row * shape.taps) * rows,
+      load_weights_(packed + pair * source_pitch + row * shape.taps * tap_pitch,
                     weight_.at(base + pair * shape.source_stride + tap_rows.offset(row)), shape);
     }
   };

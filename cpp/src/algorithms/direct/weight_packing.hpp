@@ -1,5 +1,6 @@
 #pragma once
 
+#include "algorithms/direct/lines_ahead.hpp"
 #include "algorithms/direct/tile.hpp"
 #include "kernels/kernel_table.hpp"
 
@@ -39,10 +40,15 @@ struct ChannelRange {
   std::int64_t count;
 };
 
-/// Arranges weights for the correlation microkernel: [source channel][tap][row], rows being
-/// destination channels. Going backward the two kinds of channels change places. Complex weights
-/// become the real 2x2 matrices [re -im; im re] of their action on (real, imaginary) pairs. Kernels
-/// that multiply pairs of source channels get pairs of weights, a last odd one with a zero.
+/// What packed weights are ordered by, rows inside: source channels or, where some phases leave
+/// taps out, taps.
+enum class WeightOrder { sources, taps };
+
+/// Arranges weights for the correlation microkernel: [source channel][tap][row] or [tap][source
+/// channel][row], rows being destination channels. Going backward the two kinds of channels change
+/// places. Complex weights become the real 2x2 matrices [re -im; im re] of their action on (real,
+/// imaginary) pairs. Kernels that multiply pairs of source channels get pairs of weights, a last
+/// odd one with a zero.
 template <class T>
 class WeightPacker {
  public:
@@ -52,18 +58,22 @@ class WeightPacker {
   /// view (or pairs of them), with the taps of the three runs. Rows from `channels` to `rows` are
   /// zero.
   void pack_block(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
-                  int rows, const ChannelRange& sources, T* packed) const;
+                  int rows, const ChannelRange& sources, WeightOrder order, T* packed) const;
 
-  /// The same for all sets of taps at once, each element of the kernel going to its own place;
-  /// `rows_before` are those of the blocks before. False, and nothing done, if the weight's memory
-  /// does not suit that.
+  /// The memory that `pack_block` reads; nothing if that is not a few long rows.
+  LinesAhead lines_of(std::int64_t group, std::int64_t first, std::int64_t channels,
+                      const ChannelRange& sources) const;
+
+  /// Packs the weights of all sets of taps at once, each element of the kernel going to its own
+  /// place; `rows_before` are those of the blocks before. False, and nothing done, if the weight's
+  /// memory does not suit that.
   bool pack_elements(const std::vector<TapTarget>& targets, std::int64_t group, std::int64_t first,
                      std::int64_t channels, int rows, std::int64_t rows_before,
                      std::int64_t sources, T* packed) const;
 
  private:
   void pack_pairs(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
-                  int rows, const ChannelRange& sources, T* packed) const;
+                  int rows, const ChannelRange& sources, WeightOrder order, T* packed) const;
 
   RealView weight_;
   LoadWeightsFunction<T> load_weights_;
