@@ -300,15 +300,25 @@ void store_block(void* to, std::int64_t to_pitch, std::int64_t to_stride, T* sum
 template <class T>
 bool all_finite(const T* values, std::int64_t count) {
   if constexpr (kIsFloating<T>) {
-    constexpr int kPartials = 64;
-    T sums[kPartials] = {};
-    const std::int64_t whole = count - count % kPartials;
-    for (std::int64_t first = 0; first < whole; first += kPartials) {
-      for (int i = 0; i < kPartials; ++i) sums[i] += values[first + i] * T(0);
+    using V = Vec<T>;
+    constexpr int kPartials = 4;
+    V sums[kPartials] = {V::zero(), V::zero(), V::zero(), V::zero()};
+    std::int64_t first = 0;
+    for (; first + kPartials * V::kLanes <= count; first += kPartials * V::kLanes) {
+#pragma GCC unroll 4
+      for (int i = 0; i < kPartials; ++i) {
+        sums[i] = V::fma(V::load(values + first + i * V::kLanes), V::zero(), sums[i]);
+      }
     }
-    for (std::int64_t i = whole; i < count; ++i) sums[0] += values[i] * T(0);
+    for (; first + V::kLanes <= count; first += V::kLanes) {
+      sums[0] = V::fma(V::load(values + first), V::zero(), sums[0]);
+    }
+    if (first < count) {
+      sums[1] = V::fma(V::load_partial(values + first, count - first), V::zero(), sums[1]);
+    }
     T sum = T(0);
-    for (int i = 0; i < kPartials; ++i) sum += sums[i];
+#pragma GCC unroll 4
+    for (int i = 0; i < kPartials; ++i) sum += sums[i].reduce_add();
     return sum == T(0);
   } else {
     return true;
