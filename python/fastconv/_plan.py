@@ -37,7 +37,7 @@ def algorithms() -> list[str]:
     --------
     >>> import fastconv
     >>> fastconv.algorithms()
-    ['depthwise', 'direct', 'winograd', 'reference']
+    ['depthwise', 'direct', 'separable', 'winograd', 'reference']
     """
     return _core.algorithm_names()
 
@@ -82,9 +82,15 @@ class _Options:
         self.shared = shared
 
     def explain(
-        self, pass_name: str, algorithm: str, precision: str, threads: Any, measure: bool
+        self,
+        pass_name: str,
+        algorithm: str,
+        precision: str,
+        threads: Any,
+        measure: bool,
+        planned: _core.PlannedPass | None = None,
     ) -> str:
-        """Write the table of one pass."""
+        """Write the table of one pass; the weights of a planned one may decide on its ways."""
         problem, multiply_adds, rows, description, workspace_bytes = _core.explain_pass(
             pass_name,
             self.rank,
@@ -96,6 +102,8 @@ class _Options:
             precision,
             threads,
         )
+        if planned is not None:
+            description = planned.description
         lines = [problem, f"{multiply_adds / 1e6:.4g} million multiply-adds"]
         for name, refusal, seconds, chosen in rows:
             mark = "->" if chosen else "  "
@@ -252,7 +260,7 @@ class ConvPlan:
         str
         """
         return "\n\n".join(
-            self._options.explain(name, algorithm, *self._execution, measure)
+            self._options.explain(name, algorithm, *self._execution, measure, self._passes[name])
             for name, algorithm in self._algorithms.items()
         )
 

@@ -109,6 +109,7 @@ class RowPasses {
 
   PassDescription<T> pass_;
   direct::Tile tile_;
+  std::int64_t step_rows_ = 1;        ///< that go through both passes together
   std::int64_t groups_together_ = 1;  ///< packed at once where memory interleaves them
   std::int64_t groups_per_item_ = 1;
   std::int64_t group_blocks_ = 1;

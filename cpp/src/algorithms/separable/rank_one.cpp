@@ -50,7 +50,11 @@ bool factor_rank_one(const T* kernel, std::int64_t height, std::int64_t width, T
     column[a] = std::ldexp(kernel[a * width + pivot % width], exponent);
   }
   const double pivot_factor = column[pivot / width];
-  for (std::int64_t b = 0; b < width; ++b) row[b] = static_cast<T>(pivot_row[b] / pivot_factor);
+  constexpr T kLeast = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
+  for (std::int64_t b = 0; b < width; ++b) {
+    row[b] = static_cast<T>(pivot_row[b] / pivot_factor);
+    if (row[b] != T(0) && std::abs(row[b]) < kLeast) return false;
+  }
   const double tolerance = rank_one_tolerance<T>(height * width);
   for (std::int64_t a = 0; a < height; ++a, kernel += width) {
     const double factor = column[a];

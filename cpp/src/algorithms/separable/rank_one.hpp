@@ -12,7 +12,8 @@ namespace fastconv::separable {
 /// that are left (docs/numerics.md).
 ///
 /// The column's absolute values add up to at least 1 and less than 2, so that the sums of a first
-/// pass along rows or columns neither overflow nor lose digits where those of the formula do not.
+/// pass along columns do not overflow where those of the formula do not. Kernels so small that the
+/// products with the row lose digits are left to the formula.
 template <class T>
 bool factor_rank_one(const T* kernel, std::int64_t height, std::int64_t width, T* column, T* row);
 

@@ -22,8 +22,11 @@ using direct::Extent;
 
 namespace {
 
-/// Rows that go through both passes together.
-constexpr std::int64_t kStepRows = 4;
+/// Rows that go through both passes together: their sums within the first-level cache, and no fewer
+/// than the kernel computes at once.
+constexpr std::int64_t kLeastStepRows = 4;
+constexpr std::int64_t kMostStepRows = 16;
+constexpr std::int64_t kStepBytes = 16 * 1024;
 /// Rows of a tile. The first pass computes no row twice, so that few would do, but packed tiles
 /// overlap.
 constexpr std::int64_t kTileRows = 64;
@@ -54,6 +57,8 @@ RowPasses<T>::RowPasses(const PassDescription<T>& pass)
   const std::int64_t columns = ceil_divide(ceil_divide(counts[2], strips), lanes) * lanes;
   tile_.cut(
       {1, ceil_divide(counts[1], ceil_divide(counts[1], rows)), std::min(counts[2], columns)});
+  step_rows_ = std::clamp(kStepBytes / (between_pitch() * kBytes) / kLeastStepRows * kLeastStepRows,
+                          kLeastStepRows, kMostStepRows);
   groups_together_ = std::clamp<std::int64_t>(kInterleavedBytes / (tile_.channel_size() * kBytes),
                                               1, std::min(kInterleavedGroups, pass_.problem.g));
   groups_per_item_ =
@@ -82,8 +87,8 @@ typename RowPasses<T>::Memory RowPasses<T>::lay_out(Arena& arena) const {
       groups_together_ * tile_.channel_size() + kVectorsBeyond * pass_.kernels.lanes;
   return {arena.take<T>(count(packed)),
           arena.take<T>(count(between_pitch())),
-          arena.take<T>(count(kStepRows * between_pitch())),
-          arena.take<T>(count(kStepRows * sums_pitch())),
+          arena.take<T>(count(step_rows_ * between_pitch())),
+          arena.take<T>(count(step_rows_ * sums_pitch())),
           arena.take<const T*>(count(tile_.pitch[1] + kRowsAhead)),
           arena.take<std::int64_t>(count(pass_.width()))};
 }
@@ -125,7 +130,7 @@ void RowPasses<T>::run_item(const PassArrays<T>& arrays, std::int64_t item,
   const std::int64_t together = interleaved ? groups_together_ : 1;
   for (std::int64_t b = 0; b < pass_.width(); ++b) memory.offsets[b] = b;
   std::fill_n(memory.zeros, between_pitch(), T(0));
-  std::fill_n(memory.between, kStepRows * between_pitch(), T(0));
+  std::fill_n(memory.between, step_rows_ * between_pitch(), T(0));
   direct::SourcePadding padding = direct::input_padding(pass_.problem);
   if (pass_.problem.pass == Pass::backward_input) {
     padding = {.sizes = {pass_.source_size(0), pass_.source_size(1), pass_.source_size(2)},
@@ -225,10 +230,10 @@ void RowPasses<T>::run_channel(const PassArrays<T>& arrays, const Zone& zone,
                           d.runs[0].run->destination(zone.origin[0]) * destination.stride(2) +
                           w.runs[0].run->destination(zone.origin[2]) * destination.stride(4);
   const bool writes = pass_.stores_plainly() && destination.stride(4) == 1;
-  const T* between[kStepRows];
-  for (std::int64_t r = 0; r < kStepRows; ++r) between[r] = memory.between + r * between_pitch();
-  for (std::int64_t y = 0; y < zone.rows; y += kStepRows) {
-    const std::int64_t rows = std::min(kStepRows, zone.rows - y);
+  const T* between[kMostStepRows];
+  for (std::int64_t r = 0; r < step_rows_; ++r) between[r] = memory.between + r * between_pitch();
+  for (std::int64_t y = 0; y < zone.rows; y += step_rows_) {
+    const std::int64_t rows = std::min(step_rows_, zone.rows - y);
     std::byte* at =
         destination.at(to + h.runs[0].run->destination(zone.origin[1] + y) * destination.stride(3));
     RowTaps<T> taps{between, weights.rows + channel * width, memory.offsets, 1, 1, width};
