@@ -80,6 +80,7 @@ class _Options:
         except TypeError as error:
             raise TypeError(f"dtype: got {dtype!r}, needs the name of a dtype: {error}") from None
         self.shared = shared
+        self.weight: Array | None = None
 
     def explain(
         self,
@@ -143,8 +144,13 @@ class _Options:
         )
 
     def _measure(self, pass_name: str, algorithm: str, precision: str, threads: Any) -> float:
-        """Seconds of one call on zeros: the median of a few, fewer when they are slow."""
-        weight = np.zeros([int(size) for size in self.weight_shape], self.dtype)
+        """Seconds of one call on zeros: the median of a few, fewer when they are slow.
+
+        With the plan's weights, or ones if it has none: their rank may decide on the way.
+        """
+        weight = self.weight
+        if weight is None:
+            weight = np.ones([int(size) for size in self.weight_shape], self.dtype)
         x = np.zeros([int(size) for size in self.input_shape], self.dtype)
         forward = self.planned("forward", weight, None, "auto", precision, threads)
         planned = self.planned(pass_name, weight, None, algorithm, precision, threads)
@@ -365,6 +371,7 @@ def plan(
                 f"dtype: got {options.dtype}, which cannot hold the weight's {weight.dtype}"
             )
         weight = weight.astype(options.dtype)
+    options.weight = weight
     if bias is not None:
         bias = as_array(bias, "bias", copy=True)
     planned = {}
