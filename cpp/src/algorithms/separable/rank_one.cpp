@@ -7,11 +7,12 @@
 namespace fastconv::separable {
 namespace {
 
-/// The largest magnitude, in several partial maxima that a compiler makes vectors of. What it is
-/// among NaNs does not matter: they fail the comparison with the product.
+/// Loops over taps keep several partial results, of which a compiler makes vectors.
+constexpr std::int64_t kPartials = 16;
+
+/// What it is among NaNs does not matter: they are close to nothing.
 template <class T>
 T largest_magnitude(const T* values, std::int64_t count) {
-  constexpr std::int64_t kPartials = 16;
   T most[kPartials] = {};
   const std::int64_t whole = count - count % kPartials;
   for (std::int64_t first = 0; first < whole; first += kPartials) {
@@ -22,6 +23,32 @@ T largest_magnitude(const T* values, std::int64_t count) {
   }
   for (std::int64_t i = whole; i < count; ++i) most[0] = std::max(most[0], std::abs(values[i]));
   return *std::max_element(most, most + kPartials);
+}
+
+/// The smallest one that is not zero.
+template <class T>
+double smallest_magnitude(const T* values, std::int64_t count) {
+  double least = std::numeric_limits<double>::infinity();
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (values[i] != T(0)) least = std::min<double>(least, std::abs(values[i]));
+  }
+  return least;
+}
+
+/// Whether |factor * row[b] - taps[b]| <= tolerance * |taps[b]| for all b.
+template <class T>
+bool is_multiple(const T* taps, double factor, const T* row, std::int64_t count, double tolerance) {
+  double apart[kPartials] = {};
+  const auto compare = [&](std::int64_t b) {
+    const double tap = taps[b];
+    return std::abs(factor * row[b] - tap) <= tolerance * std::abs(tap) ? 0.0 : 1.0;
+  };
+  const std::int64_t whole = count - count % kPartials;
+  for (std::int64_t first = 0; first < whole; first += kPartials) {
+    for (std::int64_t i = 0; i < kPartials; ++i) apart[i] += compare(first + i);
+  }
+  for (std::int64_t b = whole; b < count; ++b) apart[0] += compare(b);
+  return std::all_of(apart, apart + kPartials, [](double taps_apart) { return taps_apart == 0.0; });
 }
 
 }  // namespace
@@ -50,22 +77,14 @@ bool factor_rank_one(const T* kernel, std::int64_t height, std::int64_t width, T
     column[a] = std::ldexp(kernel[a * width + pivot % width], exponent);
   }
   const double pivot_factor = column[pivot / width];
-  constexpr T kLeast = std::numeric_limits<T>::min() / std::numeric_limits<T>::epsilon();
-  for (std::int64_t b = 0; b < width; ++b) {
-    row[b] = static_cast<T>(pivot_row[b] / pivot_factor);
-    if (row[b] != T(0) && std::abs(row[b]) < kLeast) return false;
-  }
+  for (std::int64_t b = 0; b < width; ++b) row[b] = static_cast<T>(pivot_row[b] / pivot_factor);
+  constexpr double kLeast = std::numeric_limits<T>::min();
+  const double least = smallest_magnitude(row, width);
+  if (least < kLeast / std::numeric_limits<T>::epsilon()) return false;
+  if (least * smallest_magnitude(column, height) < kLeast) return false;
   const double tolerance = rank_one_tolerance<T>(height * width);
-  for (std::int64_t a = 0; a < height; ++a, kernel += width) {
-    const double factor = column[a];
-    bool close = true;
-    for (std::int64_t b = 0; b < width; ++b) {
-      const double weight = kernel[b];
-      const double difference = std::abs(factor * row[b] - weight);
-      const bool both_zero = (weight == 0.0) == (factor == 0.0 || row[b] == T(0));
-      close &= (difference <= tolerance * std::abs(weight)) & both_zero;
-    }
-    if (!close) return false;
+  for (std::int64_t a = 0; a < height; ++a) {
+    if (!is_multiple(kernel + a * width, column[a], row, width, tolerance)) return false;
   }
   return true;
 }

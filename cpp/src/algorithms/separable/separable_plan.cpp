@@ -138,6 +138,7 @@ class SeparablePlan final : public detail::AlgorithmPlan {
     const depthwise::TapGroup& w = axes_[2].runs[0].groups[0];
     const std::int64_t height = pass_.height();
     const std::int64_t width = pass_.width();
+    const std::int64_t step = w.kernel_step * weight.strides[4];
     std::int64_t rank_one = 0;
     for (std::int64_t k = 0; k < problem_.k; ++k) {
       const T* from = static_cast<const T*>(weight.data) + k * weight.strides[0] +
@@ -145,8 +146,12 @@ class SeparablePlan final : public detail::AlgorithmPlan {
       T* kernel = to.kernels + k * pass_.taps();
       for (std::int64_t a = 0; a < height; ++a) {
         const T* row = from + a * h.kernel_step * weight.strides[3];
+        if (step == 1) {
+          std::copy_n(row, width, kernel + a * width);
+          continue;
+        }
         for (std::int64_t b = 0; b < width; ++b) {
-          kernel[a * width + b] = row[b * w.kernel_step * weight.strides[4]];
+          kernel[a * width + b] = row[b * step];
         }
       }
       to.rank_one[k] =
