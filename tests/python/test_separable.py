@@ -237,12 +237,35 @@ def test_kernels_of_extreme_magnitude(rng, dtype):
         np.testing.assert_allclose(actual / scale, expected / scale, rtol=0, atol=40 * limits.eps)
 
 
-def test_sums_that_overflow_between_the_passes(rng):
-    """A column of differences of an image near the largest number, whose results are small."""
-    x = np.full((1, 1, 32, 32), 3e38, np.float32)
-    w = np.outer([1, -1], [1, -1, 1, -1]).astype(np.float32)[None, None]
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_sums_between_the_passes_do_not_overflow(layout):
+    for dtype in DTYPES:
+        most = np.finfo(dtype).max * dtype(0.99)
+        for kernel in (np.full((7, 7), 1 / 49), np.outer(gaussian(5), gaussian(7))):
+            x = to_layout(np.full((1, 17, 32, 32), most, dtype), layout == "NHWC")
+            w = np.broadcast_to(kernel, (17, 1, *kernel.shape)).astype(dtype)
+            assert takes_two_passes(w)
+            y = fastconv.conv2d(x, w, algorithm="separable", groups=17, layout=layout)
+            np.testing.assert_allclose(y / most, 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.5])
+def test_many_numbers_that_are_not_finite(rng, share, layout):
+    """Infinities of either sign and NaN in one window, under taps of either sign and zero."""
+    column = np.array([2, 0, -1, 1, 0.5])
+    w = np.stack([np.outer(column, row) for row in ([1, 0, -1], [0, 3, 0], [1, 2, 1])] * 6)
+    w = w.astype(np.float32)[:, None]
     assert takes_two_passes(w)
-    assert (fastconv.conv2d(x, w, algorithm="separable") == 0).all()
+    x = random_array(rng, (2, 18, 40, 50), np.float32)
+    values = rng.choice([np.nan, np.inf, -np.inf, np.inf], x.shape).astype(np.float32)
+    x = np.where(rng.random(x.shape) < share / 5, values, x)
+    x[:, 5] = np.abs(x[:, 5])
+    last = layout == "NHWC"
+    options = {"padding": (2, 1), "groups": 18}
+    result = fastconv.conv2d(to_layout(x, last), w, layout=layout, algorithm="separable", **options)
+    result = np.moveaxis(result, -1, 1) if last else result
+    np.testing.assert_allclose(result, reference.conv(x, w, **options), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -7,8 +7,7 @@
 ///         second pass: rows of taps, from those sums into the destination            [L1, L2]
 ///
 /// Sums between the passes are [row][source column][channel]. Taps in the padding are left out.
-/// Where a sum is not finite, because an element of the source is not or because it overflowed,
-/// these rows are computed from all taps at once, and so are blocks with a kernel of another rank.
+/// Blocks with a kernel of another rank are computed from all taps at once.
 #include <algorithm>
 
 #include "algorithms/separable/passes.hpp"
@@ -127,8 +126,9 @@ void ChannelPasses<T>::run_item(const PassArrays<T>& arrays, const Item& item,
   if (two_passes) {
     arrange(weights.columns, pass_.height(), item, memory.columns);
     arrange(weights.rows, width, item, memory.rows);
+  } else {
+    arrange(weights.kernels, pass_.taps(), item, memory.kernels);
   }
-  bool arranged = false;
   const std::int64_t size = pass_.source_size(2);
   const std::int64_t first = pass_.source(2, item.column);
   const std::int64_t before = std::clamp<std::int64_t>(-first, 0, item.columns + width - 1);
@@ -142,7 +142,8 @@ void ChannelPasses<T>::run_item(const PassArrays<T>& arrays, const Item& item,
     block.channels = item.channels;
     block.tap_count = width;
     block.taps = memory.taps;
-    if (two_passes && run_first_pass(arrays, item, rows, memory)) {
+    if (two_passes) {
+      run_first_pass(arrays, item, rows, memory);
       // Columns of the sums are counted from the first one inside.
       for (std::int64_t b = 0; b < width; ++b) {
         memory.taps[b] = {(b - before) * channels_, b * lanes};
@@ -159,9 +160,6 @@ void ChannelPasses<T>::run_item(const PassArrays<T>& arrays, const Item& item,
       }
       continue;
     }
-    if (!arranged) arrange(weights.kernels, pass_.taps(), item, memory.kernels);
-    arranged = true;
-    find_rows(arrays, item, y, rows, memory);
     for (std::int64_t b = 0; b < width; ++b) memory.taps[b] = {(first + b) * pixel, b * lanes};
     block.source_step = pixel;
     block.source_limit = size * pixel;
@@ -191,9 +189,9 @@ void ChannelPasses<T>::find_rows(const PassArrays<T>& arrays, const Item& item, 
   }
 }
 
-/// Whether the sums of all source columns that an item reads are finite.
+/// Columns of taps into the sums of every source column that an item reads.
 template <class T>
-bool ChannelPasses<T>::run_first_pass(const PassArrays<T>& arrays, const Item& item,
+void ChannelPasses<T>::run_first_pass(const PassArrays<T>& arrays, const Item& item,
                                       std::int64_t rows, const Memory& memory) const {
   const std::int64_t lanes = pass_.kernels.lanes;
   const std::int64_t first = pass_.source(2, item.column);
@@ -201,7 +199,7 @@ bool ChannelPasses<T>::run_first_pass(const PassArrays<T>& arrays, const Item& i
   const std::int64_t low = std::clamp<std::int64_t>(first, 0, pass_.source_size(2));
   const std::int64_t count =
       std::clamp<std::int64_t>(first + read, low, pass_.source_size(2)) - low;
-  if (count == 0) return true;
+  if (count == 0) return;
   const std::int64_t pixel = arrays.source.stride(4);
   const ChannelRows<T> set{memory.sources, memory.columns, lanes, pass_.height()};
   const ChannelTap tap{low * pixel, 0};
@@ -209,18 +207,6 @@ bool ChannelPasses<T>::run_first_pass(const PassArrays<T>& arrays, const Item& i
   pass_.kernels.depthwise.channels({&set, 1, &tap, 1, 0, pixel, pass_.source_size(2) * pixel, 0,
                                     pass_.height() * lanes, rows, count, item.channels, nullptr,
                                     memory.between, pitch, channels_});
-  bool finite = true;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    const T* row = memory.between + r * pitch;
-    if (item.channels == channels_) {
-      finite = finite && pass_.kernels.all_finite(row, count * channels_);
-      continue;
-    }
-    for (std::int64_t p = 0; p < count; ++p) {
-      finite = finite && pass_.kernels.all_finite(row + p * channels_, item.channels);
-    }
-  }
-  return finite;
 }
 
 /// Runs the kernel for the rows of a block, from row y of an item on.

@@ -104,7 +104,7 @@ class RowPasses {
                        const T* packed, const Memory& memory) const;
   void run_channel(const PassArrays<T>& arrays, const Zone& zone, const SourceRows& source,
                    std::int64_t channel, const Memory& memory) const;
-  bool run_first_pass(const SourceRows& source, std::int64_t y, std::int64_t rows, const T* column,
+  void run_first_pass(const SourceRows& source, std::int64_t y, std::int64_t rows, const T* column,
                       const Memory& memory) const;
 
   PassDescription<T> pass_;
@@ -152,7 +152,7 @@ class ChannelPasses {
   void arrange(const T* from, std::int64_t taps, const Item& item, T* to) const;
   void find_rows(const PassArrays<T>& arrays, const Item& item, std::int64_t y, std::int64_t rows,
                  const Memory& memory) const;
-  bool run_first_pass(const PassArrays<T>& arrays, const Item& item, std::int64_t rows,
+  void run_first_pass(const PassArrays<T>& arrays, const Item& item, std::int64_t rows,
                       const Memory& memory) const;
   void store(const PassArrays<T>& arrays, const Item& item, std::int64_t y,
              const ChannelRows<T>& set, ChannelBlock<T> block, const Memory& memory) const;

@@ -72,7 +72,7 @@ bool factor_rank_one(const T* kernel, std::int64_t height, std::int64_t width, T
     sum += std::abs(static_cast<double>(kernel[a * width + pivot % width]));
   }
   if (!std::isfinite(sum)) return false;
-  const int exponent = -std::ilogb(sum);
+  const int exponent = -2 - std::ilogb(sum);
   for (std::int64_t a = 0; a < height; ++a) {
     column[a] = std::ldexp(kernel[a * width + pivot % width], exponent);
   }

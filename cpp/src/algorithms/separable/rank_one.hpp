@@ -11,9 +11,9 @@ namespace fastconv::separable {
 /// image may be zero where the kernel is large, and the error must be small beside the products
 /// that are left (docs/numerics.md).
 ///
-/// The column's absolute values add up to at least 1 and less than 2, so that the sums of a first
-/// pass along columns do not overflow where those of the formula do not. Kernels so small that the
-/// products with the row lose digits are left to the formula.
+/// The column's absolute values add up to at least 1/4 and less than 1/2, so that sums over it of
+/// finite elements are finite. Products of the factors are normal numbers or zeros, and so has
+/// every product with an infinity or NaN the kind and sign that it has with the tap itself.
 template <class T>
 bool factor_rank_one(const T* kernel, std::int64_t height, std::int64_t width, T* column, T* row);
 

@@ -7,9 +7,7 @@
 ///         second pass: rows of taps, from those sums into the destination             [L1]
 ///
 /// Sums between the passes are a few rows of a tile, [row][column], zeros where padding stands.
-/// Where one of them is not finite, because an element of the source is not or because it
-/// overflowed, these rows are computed from all taps at once; and so are channels whose kernel has
-/// another rank.
+/// Channels whose kernel has another rank are computed from all taps at once.
 #include <algorithm>
 
 #include "algorithms/separable/passes.hpp"
@@ -189,9 +187,9 @@ typename RowPasses<T>::SourceRows RowPasses<T>::find_rows(const PassArrays<T>& a
           {-column, size - column}};
 }
 
-/// Columns of taps into rows [y, y + rows) of the sums between the passes; whether all are finite.
+/// Columns of taps into rows [y, y + rows) of the sums between the passes
 template <class T>
-bool RowPasses<T>::run_first_pass(const SourceRows& source, std::int64_t y, std::int64_t rows,
+void RowPasses<T>::run_first_pass(const SourceRows& source, std::int64_t y, std::int64_t rows,
                                   const T* column, const Memory& memory) const {
   std::int64_t skipped = 0;
   std::int64_t height = pass_.height();
@@ -210,11 +208,6 @@ bool RowPasses<T>::run_first_pass(const SourceRows& source, std::int64_t y, std:
                                   memory.between + source.before, pitch, T(0), RowColumns::apart,
                                   source.limits});
   }
-  bool finite = true;
-  for (std::int64_t r = 0; r < rows; ++r) {
-    finite = finite && pass_.kernels.all_finite(memory.between + r * pitch + source.before, count);
-  }
-  return finite;
 }
 
 template <class T>
@@ -251,8 +244,9 @@ void RowPasses<T>::run_channel(const PassArrays<T>& arrays, const Zone& zone,
       block.out = reinterpret_cast<T*>(at);
       block.pitch = destination.stride(3);
     }
-    if (!weights.rank_one[channel] ||
-        !run_first_pass(source, y, rows, weights.columns + channel * height, memory)) {
+    if (weights.rank_one[channel]) {
+      run_first_pass(source, y, rows, weights.columns + channel * height, memory);
+    } else {
       taps = {source.rows, weights.kernels + channel * pass_.taps(), memory.offsets, 1, height,
               width};
       block.first_row = y;
