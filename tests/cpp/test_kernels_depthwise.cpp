@@ -64,7 +64,7 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
           const RowTaps<T> taps{pointers.data(), weights.data(), offsets, step, height, kWidth};
           const RowTaps<T> sets[] = {taps, taps};
           this->kernels_.depthwise.rows({sets, 2, 1, rows, count, out.data(), count + 2, T(2),
-                                         RowColumns::apart, kUnlimitedRow});
+                                         RowColumns::apart, kUnlimitedRow, rows % 2 == 0});
           ASSERT_TRUE(std::ranges::equal(out, expected))
               << height << " tap rows, " << rows << " rows of " << count << ", step " << step;
         }
@@ -126,7 +126,8 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
                         count,
                         T(2),
                         step == 2 ? RowColumns::every_second : RowColumns::neighbours,
-                        {before, before + source_count}});
+                        {before, before + source_count},
+                        rows % 2 == 0});
           for (std::int64_t y = 0; y < rows; ++y) {
             for (std::int64_t x = 0; x < count; ++x) {
               double sum = 2.0;

@@ -63,6 +63,7 @@ struct RowBlock {
   T initial;
   RowColumns columns;
   RowLimits limits;
+  bool streams = false;  ///< `out` is so large that it should not go through the caches
 };
 
 template <class T>

@@ -189,6 +189,14 @@ template <class T, int kRows, int kVectors>
   }
 }
 
+/// From an address to the next cache line.
+template <class T>
+[[gnu::always_inline]] inline std::int64_t elements_before_line(const T* address) {
+  constexpr std::uintptr_t kLine = 64;
+  return static_cast<std::int64_t>((kLine - reinterpret_cast<std::uintptr_t>(address) % kLine) %
+                                   kLine / sizeof(T));
+}
+
 template <class T, int kRows, int kVectors, class Columns>
 [[gnu::noinline]] void depthwise_row_tile(const RowBlock<T>& block, std::int64_t y,
                                           std::int64_t first) {
@@ -230,6 +238,21 @@ template <class T, int kRows, int kVectors, class Columns>
   }
   T* out = block.out + y * block.pitch + first;
   const std::int64_t left = block.count - first;
+  if (block.streams && left >= kVectors * V::kLanes) {
+    bool aligned = true;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      aligned = aligned && elements_before_line(out + r * block.pitch) == 0;
+    }
+    if (aligned) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sums[r][v].stream(out + r * block.pitch + v * V::kLanes);
+      }
+      return;
+    }
+  }
   const bool whole = left >= kVectors * V::kLanes;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -276,6 +299,16 @@ void depthwise_row_strip(const RowBlock<T>& block, std::int64_t y) {
     }
   };
   std::int64_t first = 0;
+  if (block.streams) {
+    // Up to a line, so that the tiles after it write whole ones.
+    RowBlock<T> before_line = block;
+    before_line.streams = false;
+    before_line.count = elements_before_line(block.out + y * block.pitch);
+    if (before_line.count > 0 && before_line.count < block.count) {
+      depthwise_row_strip<T, kRows, kTaps, kColumns>(before_line, y);
+      first = before_line.count;
+    }
+  }
   for (; block.count - first > (kMost - 1) * kLanes; first += kMost * kLanes) {
     run.template operator()<kMost>(first);
   }
@@ -347,4 +380,5 @@ void depthwise_rows(const RowBlock<T>& block) {
     }
   }
   if (!done) depthwise_row_strips<T, 0, RowColumns::apart>(block);
+  if (block.streams) finish_streams();
 }

@@ -434,6 +434,7 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
         } else if (writes) {
           block.out = reinterpret_cast<T*>(at);
           block.pitch = to_pitch;
+          block.streams = pass_.streams_result();
         }
         pass_.kernels.depthwise.rows(block);
         if (!writes && joined == nullptr) {

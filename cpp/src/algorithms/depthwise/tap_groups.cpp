@@ -64,6 +64,13 @@ InsideRange inside_range(const AxisTaps& axis, std::int64_t plane, std::int64_t 
   return {first, end};
 }
 
+bool streams_result(const Problem& problem) {
+  constexpr double kCachedBytes = 16.0 * 1024 * 1024;
+  double bytes = static_cast<double>(size_of(problem.result_type()));
+  for (const std::int64_t size : problem.result_sizes()) bytes *= static_cast<double>(size);
+  return bytes >= kCachedBytes;
+}
+
 std::array<AxisTaps, 3> pass_taps(const Problem& problem) {
   return {AxisTaps(axis_phases(problem, 0)), AxisTaps(axis_phases(problem, 1)),
           AxisTaps(axis_phases(problem, 2))};

@@ -49,6 +49,9 @@ struct InsideRange {
 InsideRange inside_range(const AxisTaps& axis, std::int64_t plane, std::int64_t origin,
                          std::int64_t count, std::int64_t size);
 
+/// Whether a pass writes so much that the caches will not hold it until it is read.
+bool streams_result(const Problem& problem);
+
 /// The three axes of a forward or backward-input pass with padding that adds nothing.
 std::array<AxisTaps, 3> pass_taps(const Problem& problem);
 

@@ -187,7 +187,7 @@ typename RowPasses<T>::SourceRows RowPasses<T>::find_rows(const PassArrays<T>& a
           {-column, size - column}};
 }
 
-/// Columns of taps into rows [y, y + rows) of the sums between the passes
+/// Columns of taps into rows [y, y + rows) of the sums between the passes.
 template <class T>
 void RowPasses<T>::run_first_pass(const SourceRows& source, std::int64_t y, std::int64_t rows,
                                   const T* column, const Memory& memory) const {
@@ -243,6 +243,7 @@ void RowPasses<T>::run_channel(const PassArrays<T>& arrays, const Zone& zone,
     if (writes) {
       block.out = reinterpret_cast<T*>(at);
       block.pitch = destination.stride(3);
+      block.streams = depthwise::streams_result(pass_.problem);
     }
     if (weights.rank_one[channel]) {
       run_first_pass(source, y, rows, weights.columns + channel * height, memory);
