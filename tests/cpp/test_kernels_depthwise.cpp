@@ -34,7 +34,9 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
         for (const std::int64_t step : {1, 2}) {
           constexpr std::int64_t kWidth = 3;
           const std::int64_t offsets[kWidth] = {0, 1, 5};
-          const std::int64_t whole = (count + lanes - 1) / lanes * lanes;
+          const bool streams = rows % 2 == 0;
+          const std::int64_t whole =
+              streams ? count + lanes - 1 : (count + lanes - 1) / lanes * lanes;
           const std::int64_t source_rows = 1 + (rows + height - 2) * step + 1;
           GuardedArray<T> source(source_rows * (whole + 5));
           GuardedArray<T> weights(height * kWidth);
@@ -64,7 +66,7 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
           const RowTaps<T> taps{pointers.data(), weights.data(), offsets, step, height, kWidth};
           const RowTaps<T> sets[] = {taps, taps};
           this->kernels_.depthwise.rows({sets, 2, 1, rows, count, out.data(), count + 2, T(2),
-                                         RowColumns::apart, kUnlimitedRow, rows % 2 == 0});
+                                         RowColumns::apart, kUnlimitedRow, streams});
           ASSERT_TRUE(std::ranges::equal(out, expected))
               << height << " tap rows, " << rows << " rows of " << count << ", step " << step;
         }

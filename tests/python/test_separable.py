@@ -373,3 +373,13 @@ def test_explain_says_what_it_found(rng):
 
 def test_small_kernels_are_left_alone():
     assert fastconv.plan(np.ones((1, 1, 3, 3)), (1, 1, 512, 512)).algorithm != "separable"
+
+
+@pytest.mark.parametrize("algorithm", ["separable", "depthwise"])
+def test_results_too_large_for_the_caches(rng, algorithm):
+    """They are written past them; lines begin anywhere in rows of this width."""
+    x = random_array(rng, (1, 1, 2060, 2051), np.float32)
+    w = rank_one(rng, 1, 5, 3, np.float32)
+    options = {"padding": (2, 1), "algorithm": algorithm}
+    y = check_forward(x, w, threads=2, **options)
+    np.testing.assert_array_equal(fastconv.conv2d(x, w, threads=1, **options), y)
