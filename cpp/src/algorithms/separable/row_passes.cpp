@@ -243,7 +243,7 @@ void RowPasses<T>::run_channel(const PassArrays<T>& arrays, const Zone& zone,
     if (writes) {
       block.out = reinterpret_cast<T*>(at);
       block.pitch = destination.stride(3);
-      block.streams = depthwise::streams_result(pass_.problem);
+      block.streams = depthwise::streams_result(pass_.problem, pass_.kernels.lanes);
     }
     if (weights.rank_one[channel]) {
       run_first_pass(source, y, rows, weights.columns + channel * height, memory);
