@@ -24,6 +24,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 _PASSES = ("forward", "backward_input", "backward_weight")
 _CHANNELS = (64, 256, 1024, 4096)
 _LENGTHS = (1_000, 10_000, 100_000, 1_000_000)
+_SEPARABLE_SIZES = (5, 7, 15, 31, 63)
 _PAIRS_OF_SUBNORMAL_CALLS = 25
 
 
@@ -220,6 +221,50 @@ def measure_transforms(dtype: Any, channels: int, algorithm: str) -> dict[str, f
     return worst
 
 
+def separable_kernel(name: str, size: int, dtype: Any) -> Array:
+    """Make a kernel of rank 1, but for rounding.
+
+    Parameters
+    ----------
+    name : {"gaussian", "gaussian, by distance", "box", "random"}
+        The second is evaluated tap by tap in `dtype`, so that its factors have to be found.
+    size : int
+    dtype : dtype
+
+    Returns
+    -------
+    ndarray, shape (size, size)
+    """
+    rng = np.random.default_rng(size)
+    distance = np.arange(size) - (size - 1) / 2
+    variance = (0.15 * size + 0.35) ** 2
+    if name == "gaussian, by distance":
+        squares = distance.astype(dtype) ** 2
+        kernel = np.exp(-(squares[:, None] + squares) / np.dtype(dtype).type(2 * variance))
+    else:
+        column, row = {
+            "gaussian": 2 * (np.exp(-(distance**2) / (2 * variance)),),
+            "box": (np.ones(size), np.ones(size)),
+            "random": (rng.standard_normal(size), rng.standard_normal(size)),
+        }[name]
+        kernel = np.outer(column, row)
+    return np.asarray(kernel / np.abs(kernel).sum()).astype(dtype)
+
+
+def measure_separable(name: str, size: int, dtype: Any, algorithm: str) -> float:
+    """Find the largest error of `separable_kernel`, in the unit of `error_of_sums`."""
+    rng = np.random.default_rng(4)
+    w = separable_kernel(name, size, dtype)[None, None]
+    worst = 0.0
+    for kind in ("normal", "uniform"):
+        x = random_values(rng, (1, 1, size + 60, size + 60), dtype, kind)
+        wide, weight = x.astype(np.longdouble), w.astype(np.longdouble)
+        result = computed("forward", x, w, x, algorithm)
+        magnitude = correlate(np.abs(wide), np.abs(weight))
+        worst = max(worst, error_of_sums(result, correlate(wide, weight), magnitude, w.size))
+    return worst
+
+
 def measure_equal_products(taps: int) -> tuple[float, float]:
     """Sum `taps` times the same product, where all roundings may go the same way.
 
@@ -346,6 +391,18 @@ def main() -> None:
         transforms.append([f"{channels:,}", *figures])
     header = [f"{dtype}, {name}" for dtype in ("float32", "float64") for name in _PASSES[:2]]
     _print_table(["channels", *header], transforms)
+
+    print("Largest error of kernels of rank 1, in the first table's units: in two passes, in one\n")
+    names = ("gaussian", "gaussian, by distance", "box", "random")
+    separable = []
+    for dtype in ("float32", "float64"):
+        for size in _SEPARABLE_SIZES:
+            pairs = (
+                [f"{measure_separable(name, size, dtype, a):.2g}" for a in ("separable", "direct")]
+                for name in names
+            )
+            separable.append([dtype, f"{size}x{size}", *(", ".join(pair) for pair in pairs)])
+    _print_table(["dtype", "kernel", *names], separable)
 
     print("The same product added up again and again, float32: relative error\n")
     equal = []

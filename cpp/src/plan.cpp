@@ -39,7 +39,10 @@ void Plan::execute(const Arguments& arguments, void* workspace,
   implementation_->execute(arguments, workspace, packed_weights);
 }
 
-std::string Plan::description() const { return implementation_->description(); }
+std::string Plan::description(const void* packed_weights) const {
+  return packed_weights == nullptr ? implementation_->description()
+                                   : implementation_->description_with(packed_weights);
+}
 
 void execute(const Problem& problem, const Arguments& arguments, const PlanOptions& options) {
   const Plan plan(problem, options);

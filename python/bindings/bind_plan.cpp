@@ -89,7 +89,7 @@ class PlannedPass {
   }
 
   std::string algorithm() const { return plan_->algorithm(); }
-  std::string description() const { return plan_->description(); }
+  std::string description() const { return plan_->description(packed_.data()); }
   std::string problem() const { return unwidened().to_string(); }
   std::size_t workspace_bytes() const { return plan_->workspace_bytes(); }
   std::size_t packed_bytes() const { return packed_.bytes(); }

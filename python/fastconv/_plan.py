@@ -37,7 +37,7 @@ def algorithms() -> list[str]:
     --------
     >>> import fastconv
     >>> fastconv.algorithms()
-    ['depthwise', 'direct', 'winograd', 'reference']
+    ['depthwise', 'direct', 'separable', 'winograd', 'reference']
     """
     return _core.algorithm_names()
 
@@ -80,11 +80,18 @@ class _Options:
         except TypeError as error:
             raise TypeError(f"dtype: got {dtype!r}, needs the name of a dtype: {error}") from None
         self.shared = shared
+        self.weight: Array | None = None
 
     def explain(
-        self, pass_name: str, algorithm: str, precision: str, threads: Any, measure: bool
+        self,
+        pass_name: str,
+        algorithm: str,
+        precision: str,
+        threads: Any,
+        measure: bool,
+        planned: _core.PlannedPass | None = None,
     ) -> str:
-        """Write the table of one pass."""
+        """Write the table of one pass; the weights of a planned one may decide on its ways."""
         problem, multiply_adds, rows, description, workspace_bytes = _core.explain_pass(
             pass_name,
             self.rank,
@@ -96,6 +103,8 @@ class _Options:
             precision,
             threads,
         )
+        if planned is not None:
+            description = planned.description
         lines = [problem, f"{multiply_adds / 1e6:.4g} million multiply-adds"]
         for name, refusal, seconds, chosen in rows:
             mark = "->" if chosen else "  "
@@ -135,8 +144,13 @@ class _Options:
         )
 
     def _measure(self, pass_name: str, algorithm: str, precision: str, threads: Any) -> float:
-        """Seconds of one call on zeros: the median of a few, fewer when they are slow."""
-        weight = np.zeros([int(size) for size in self.weight_shape], self.dtype)
+        """Seconds of one call on zeros: the median of a few, fewer when they are slow.
+
+        With the plan's weights, or ones if it has none: their rank may decide on the way.
+        """
+        weight = self.weight
+        if weight is None:
+            weight = np.ones([int(size) for size in self.weight_shape], self.dtype)
         x = np.zeros([int(size) for size in self.input_shape], self.dtype)
         forward = self.planned("forward", weight, None, "auto", precision, threads)
         planned = self.planned(pass_name, weight, None, algorithm, precision, threads)
@@ -252,7 +266,7 @@ class ConvPlan:
         str
         """
         return "\n\n".join(
-            self._options.explain(name, algorithm, *self._execution, measure)
+            self._options.explain(name, algorithm, *self._execution, measure, self._passes[name])
             for name, algorithm in self._algorithms.items()
         )
 
@@ -357,6 +371,7 @@ def plan(
                 f"dtype: got {options.dtype}, which cannot hold the weight's {weight.dtype}"
             )
         weight = weight.astype(options.dtype)
+    options.weight = weight
     if bias is not None:
         bias = as_array(bias, "bias", copy=True)
     planned = {}

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 #include "forced_isa.hpp"
@@ -33,7 +34,9 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
         for (const std::int64_t step : {1, 2}) {
           constexpr std::int64_t kWidth = 3;
           const std::int64_t offsets[kWidth] = {0, 1, 5};
-          const std::int64_t whole = (count + lanes - 1) / lanes * lanes;
+          const bool streams = rows % 2 == 0;
+          const std::int64_t whole =
+              streams ? count + lanes - 1 : (count + lanes - 1) / lanes * lanes;
           const std::int64_t source_rows = 1 + (rows + height - 2) * step + 1;
           GuardedArray<T> source(source_rows * (whole + 5));
           GuardedArray<T> weights(height * kWidth);
@@ -63,7 +66,7 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
           const RowTaps<T> taps{pointers.data(), weights.data(), offsets, step, height, kWidth};
           const RowTaps<T> sets[] = {taps, taps};
           this->kernels_.depthwise.rows({sets, 2, 1, rows, count, out.data(), count + 2, T(2),
-                                         RowColumns::apart, kUnlimitedRow});
+                                         RowColumns::apart, kUnlimitedRow, streams});
           ASSERT_TRUE(std::ranges::equal(out, expected))
               << height << " tap rows, " << rows << " rows of " << count << ", step " << step;
         }
@@ -75,10 +78,25 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
 TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
   using T = TypeParam;
   const std::int64_t lanes = this->kernels_.lanes;
-  constexpr std::int64_t kHeight = 3;
   constexpr std::int64_t kMostRowsAhead = 4;
   const auto& kernels = this->kernels_.depthwise;
-  for (const std::int64_t width : {1, 2, 3, 4, 5, 7, 9}) {
+  for (const auto& [height, width] :
+       std::initializer_list<std::pair<std::int64_t, std::int64_t>>{{3, 1},
+                                                                    {3, 2},
+                                                                    {3, 3},
+                                                                    {3, 4},
+                                                                    {3, 5},
+                                                                    {3, 7},
+                                                                    {3, 9},
+                                                                    {1, 1},
+                                                                    {1, 2},
+                                                                    {1, 7},
+                                                                    {1, 8},
+                                                                    {1, 9},
+                                                                    {1, 16},
+                                                                    {1, 17},
+                                                                    {1, 18},
+                                                                    {1, 40}}) {
     for (const std::int64_t step : {1, 2}) {
       if (step == 2 && (width > 7 || !kernels.slides[width] || !kernels.masks_loads)) continue;
       for (const std::int64_t rows : {1, 2, 3, 4, 7}) {
@@ -86,13 +104,13 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
              {std::int64_t{1}, lanes, 3 * lanes + 1, 4 * lanes, 9 * lanes + 3}) {
           const std::int64_t before = width / 2;
           const std::int64_t source_count = (count - 1) * step + 1;
-          GuardedArray<T> source((rows + kHeight - 1) * source_count);
-          GuardedArray<T> weights(kHeight * width);
+          GuardedArray<T> source((rows + height - 1) * source_count);
+          GuardedArray<T> weights(height * width);
           fill_random(source, this->random_);
           fill_random(weights, this->random_);
           std::vector<const T*> pointers;
-          for (std::int64_t r = 0; r < rows + kHeight - 1 + kMostRowsAhead; ++r) {
-            const std::int64_t row = std::min(r, rows + kHeight - 2);
+          for (std::int64_t r = 0; r < rows + height - 1 + kMostRowsAhead; ++r) {
+            const std::int64_t row = std::min(r, rows + height - 2);
             pointers.push_back(source.data() + row * source_count - before);
           }
           std::vector<std::int64_t> offsets;
@@ -100,7 +118,7 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
             for (std::int64_t b = first; b < width; b += step) offsets.push_back(b);
           }
           GuardedArray<T> out(rows * count);
-          const RowTaps<T> taps{pointers.data(), weights.data(), offsets.data(), 1, kHeight, width};
+          const RowTaps<T> taps{pointers.data(), weights.data(), offsets.data(), 1, height, width};
           kernels.rows({&taps,
                         1,
                         0,
@@ -110,11 +128,12 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
                         count,
                         T(2),
                         step == 2 ? RowColumns::every_second : RowColumns::neighbours,
-                        {before, before + source_count}});
+                        {before, before + source_count},
+                        rows % 2 == 0});
           for (std::int64_t y = 0; y < rows; ++y) {
             for (std::int64_t x = 0; x < count; ++x) {
               double sum = 2.0;
-              for (std::int64_t a = 0; a < kHeight; ++a) {
+              for (std::int64_t a = 0; a < height; ++a) {
                 for (std::int64_t b = 0; b < width; ++b) {
                   const std::int64_t at = x * step + offsets[static_cast<std::size_t>(b)] - before;
                   if (at < 0 || at >= source_count) continue;

@@ -34,8 +34,8 @@ CHANNELS_LAST = {1: "NWC", 2: "NHWC", 3: "NDHWC"}
 PADDING_MODES = ("zeros", "constant", "reflect", "symmetric", "replicate", "circular")
 PASSES = ("forward", "backward_input", "backward_weight")
 
-# Their sums are those of the formula. Others may transform them, "auto" included.
-_DIRECT = ("depthwise", "direct", "reference")
+# They stay within the bound of direct sums. Others may transform them, "auto" included.
+_DIRECT = ("depthwise", "direct", "separable", "reference")
 
 # They say how to compute, not what.
 _WITHOUT_INFLUENCE = ("algorithm", "precision", "threads")

@@ -67,8 +67,8 @@ class Plan {
   void execute(const Arguments& arguments, void* workspace,
                const void* packed_weights = nullptr) const noexcept;
 
-  /// Tiles and kernels in a sentence.
-  std::string description() const;
+  /// Tiles and kernels in a sentence; what `pack_weights` wrote may have decided on them.
+  std::string description(const void* packed_weights = nullptr) const;
 
  private:
   Problem problem_;

@@ -20,6 +20,8 @@ class AlgorithmPlan {
   virtual void execute(const Arguments& arguments, void* workspace,
                        const void* packed_weights) const noexcept = 0;
   virtual std::string description() const = 0;
+  /// How it goes about packed weights, where that depends on them.
+  virtual std::string description_with(const void*) const { return description(); }
 };
 
 }  // namespace detail

@@ -5,6 +5,7 @@
 #include "algorithms/direct/direct.hpp"
 #include "algorithms/fft/fft.hpp"
 #include "algorithms/reference/reference.hpp"
+#include "algorithms/separable/separable.hpp"
 #include "algorithms/winograd/winograd.hpp"
 
 namespace fastconv {
@@ -22,6 +23,8 @@ constexpr Algorithm kAlgorithms[] = {
     {"depthwise", false, false, depthwise::refuses, depthwise::estimate_cost,
      make_small<depthwise::make_plan>},
     {"direct", false, false, direct::refuses, direct::estimate_cost, make_small<direct::make_plan>},
+    {"separable", true, false, separable::refuses, separable::estimate_cost,
+     separable::make_plan},
     {"winograd", true, false, winograd::refuses, winograd::estimate_cost,
      make_small<winograd::make_plan>},
     {"fft", true, false, fft_convolution::refuses, fft_convolution::estimate_cost,

@@ -63,6 +63,9 @@ struct RowBlock {
   T initial;
   RowColumns columns;
   RowLimits limits;
+  /// `out` is so large that it should not go through the caches. Vectors then end less than one
+  /// beyond the last pixel, wherever lines begin, in place of at a multiple of their size.
+  bool streams = false;
 };
 
 template <class T>

@@ -27,7 +27,11 @@ constexpr bool slides(int width) {
 
 inline constexpr int kSlidingVectors = 4;
 
-/// How a tile finds its taps: of any number for a width of 0.
+/// In place of a width: any number of neighbours, shifted out of pairs of vectors in the same way.
+/// Single rows alone: several share what they load, and need no more than one load for each tap.
+inline constexpr int kManyNeighbours = -1;
+
+/// How a tile finds its taps: of any number and at any offsets for a width of 0.
 template <int kTaps, RowColumns kColumns, bool kBounded>
 struct TapColumns {
   static constexpr int kWidth = kTaps;
@@ -102,6 +106,27 @@ template <int kFirst, int kLast, class Columns, class T, int kRows, int kVectors
       }
       add_tap<kFirst, kLast>(sums, loaded, weights + b, taps.width);
     }
+  } else if constexpr (Columns::kWidth == kManyNeighbours) {
+    for (std::int64_t b = 0; b < taps.width; b += kLanes) {
+      const std::int64_t start = first + taps.offsets[0] + b;
+      V window[kVectors + 1];
+#pragma GCC unroll 16
+      for (int v = 0; v <= kVectors; ++v) {
+        window[v] = load_inside<Columns::kLimits>(source, start + v * kLanes, limits);
+      }
+      const auto add = [&]<int kTap>() [[gnu::always_inline]] {
+        if (b + kTap >= taps.width) return;
+        V loaded[kVectors];
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          loaded[v] = V::template slide<kTap>(window[v], window[v + 1]);
+        }
+        add_tap<kFirst, kLast>(sums, loaded, weights + b + kTap, taps.width);
+      };
+      [&]<int... kTap>(std::integer_sequence<int, kTap...>) [[gnu::always_inline]] {
+        (add.template operator()<kTap>(), ...);
+      }(std::make_integer_sequence<int, kLanes>());
+    }
   } else {
     constexpr int kStep = Columns::kStep;
     V window[kStep][kVectors + 1];
@@ -164,6 +189,14 @@ template <class T, int kRows, int kVectors>
   }
 }
 
+/// From an address to the next cache line.
+template <class T>
+[[gnu::always_inline]] inline std::int64_t elements_before_line(const T* address) {
+  constexpr std::uintptr_t kLine = 64;
+  return static_cast<std::int64_t>((kLine - reinterpret_cast<std::uintptr_t>(address) % kLine) %
+                                   kLine / sizeof(T));
+}
+
 template <class T, int kRows, int kVectors, class Columns>
 [[gnu::noinline]] void depthwise_row_tile(const RowBlock<T>& block, std::int64_t y,
                                           std::int64_t first) {
@@ -184,7 +217,7 @@ template <class T, int kRows, int kVectors, class Columns>
     const T* const* rows = taps.rows + block.first_row + y * taps.row_step;
     const std::int64_t step = taps.row_step;
     const T* weights = taps.weights;
-    const std::int64_t width = Columns::kWidth == 0 ? taps.width : Columns::kWidth;
+    const std::int64_t width = Columns::kWidth > 0 ? Columns::kWidth : taps.width;
     const auto add = [&]<int kFirst, int kLast>() [[gnu::always_inline]] {
       add_source_row<kFirst, kLast, Columns>(sums, *rows, first, weights, taps, limits, window);
       rows += step;
@@ -205,6 +238,21 @@ template <class T, int kRows, int kVectors, class Columns>
   }
   T* out = block.out + y * block.pitch + first;
   const std::int64_t left = block.count - first;
+  if (block.streams && left >= kVectors * V::kLanes) {
+    bool aligned = true;
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+      aligned = aligned && elements_before_line(out + r * block.pitch) == 0;
+    }
+    if (aligned) {
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sums[r][v].stream(out + r * block.pitch + v * V::kLanes);
+      }
+      return;
+    }
+  }
   const bool whole = left >= kVectors * V::kLanes;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -235,18 +283,32 @@ void depthwise_row_strip(const RowBlock<T>& block, std::int64_t y) {
       if (taps.offsets[b] > most) most = taps.offsets[b];
     }
   }
+  if (kTaps == kManyNeighbours) {
+    least = taps.offsets[0];
+    most = least + (taps.width + kLanes - 1) / kLanes * kLanes;
+  }
   const auto run = [&]<int kVectors>(std::int64_t first) {
     if constexpr (kTaps > 0) {
       depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, kColumns, kMaskedLoads>>(block, y,
                                                                                         first);
     } else if (first + least >= block.limits.first &&
                first + kVectors * kLanes + most <= block.limits.end) {
-      depthwise_row_tile<T, kRows, kVectors, TapColumns<0, kColumns, false>>(block, y, first);
+      depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, kColumns, false>>(block, y, first);
     } else {
-      depthwise_row_tile<T, kRows, kVectors, TapColumns<0, kColumns, true>>(block, y, first);
+      depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, kColumns, true>>(block, y, first);
     }
   };
   std::int64_t first = 0;
+  if (block.streams) {
+    // Up to a line, so that the tiles after it write whole ones.
+    RowBlock<T> before_line = block;
+    before_line.streams = false;
+    before_line.count = elements_before_line(block.out + y * block.pitch);
+    if (before_line.count > 0 && before_line.count < block.count) {
+      depthwise_row_strip<T, kRows, kTaps, kColumns>(before_line, y);
+      first = before_line.count;
+    }
+  }
   for (; block.count - first > (kMost - 1) * kLanes; first += kMost * kLanes) {
     run.template operator()<kMost>(first);
   }
@@ -275,9 +337,11 @@ void depthwise_row_strips(const RowBlock<T>& block) {
     const std::int64_t left = block.rows - y;
     const std::int64_t rows = left < most ? left : most;
     if (rows == 1) depthwise_row_strip<T, 1, kTaps, kColumns>(block, y);
-    if (rows == 2) depthwise_row_strip<T, 2, kTaps, kColumns>(block, y);
-    if (rows == 3) depthwise_row_strip<T, 3, kTaps, kColumns>(block, y);
-    if (rows == 4) depthwise_row_strip<T, 4, kTaps, kColumns>(block, y);
+    if constexpr (kTaps != kManyNeighbours) {
+      if (rows == 2) depthwise_row_strip<T, 2, kTaps, kColumns>(block, y);
+      if (rows == 3) depthwise_row_strip<T, 3, kTaps, kColumns>(block, y);
+      if (rows == 4) depthwise_row_strip<T, 4, kTaps, kColumns>(block, y);
+    }
     y += rows;
   }
 }
@@ -305,5 +369,16 @@ void depthwise_rows(const RowBlock<T>& block) {
   slide.template operator()<3>();
   slide.template operator()<5>();
   slide.template operator()<7>();
+  if constexpr (slides<T>(3)) {
+    bool single = false;
+    for (std::int64_t set = 0; set < block.set_count; ++set) {
+      single = single || block.taps[set].height == 1;
+    }
+    if (!done && single && block.columns == RowColumns::neighbours && block.taps[0].width > 1) {
+      depthwise_row_strips<T, kManyNeighbours, RowColumns::neighbours>(block);
+      done = true;
+    }
+  }
   if (!done) depthwise_row_strips<T, 0, RowColumns::apart>(block);
+  if (block.streams) finish_streams();
 }

@@ -23,6 +23,7 @@ namespace fastconv::generic {
 /// Of a cautious 16, one holds the product before it is added.
 inline constexpr int kRegisters = 15;
 inline constexpr bool kMaskedLoads = false;
+inline void finish_streams() {}
 template <class T>
 using Vec = ExtensionVec<T, 16>;
 }  // namespace fastconv::generic

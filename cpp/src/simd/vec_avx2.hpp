@@ -9,6 +9,9 @@ namespace fastconv::avx2 {
 inline constexpr int kRegisters = 16;
 inline constexpr bool kMaskedLoads = true;
 
+/// Orders what `stream` has written before everything that follows.
+inline void finish_streams() { _mm_sfence(); }
+
 template <class T>
 struct Vec : ExtensionVec<T, 32> {
   Vec() = default;
@@ -34,6 +37,7 @@ struct Vec<float> {
     return {_mm256_maskload_ps(from, lanes)};
   }
   void store(float* to) const { _mm256_storeu_ps(to, value); }
+  void stream(float* to) const { _mm256_stream_ps(to, value); }
   void store_partial(float* to, std::int64_t count) const {
     _mm256_maskstore_ps(to, mask(count), value);
   }
@@ -70,6 +74,7 @@ struct Vec<double> {
     return {_mm256_maskload_pd(from, lanes)};
   }
   void store(double* to) const { _mm256_storeu_pd(to, value); }
+  void stream(double* to) const { _mm256_stream_pd(to, value); }
   void store_partial(double* to, std::int64_t count) const {
     _mm256_maskstore_pd(to, mask(count), value);
   }

@@ -9,6 +9,9 @@ namespace fastconv::avx512 {
 inline constexpr int kRegisters = 32;
 inline constexpr bool kMaskedLoads = true;
 
+/// Orders what `stream` has written before everything that follows.
+inline void finish_streams() { _mm_sfence(); }
+
 /// Bits [first, end) of `lanes`.
 inline unsigned lane_bits(std::int64_t first, std::int64_t end, int lanes) {
   const LaneRange range = LaneRange::clamped(first, end, lanes);
@@ -63,6 +66,7 @@ struct Vec<float> {
     return {_mm512_maskz_loadu_ps(lanes, from)};
   }
   void store(float* to) const { _mm512_storeu_ps(to, value); }
+  void stream(float* to) const { _mm512_stream_ps(to, value); }
   void store_partial(float* to, std::int64_t count) const {
     _mm512_mask_storeu_ps(to, static_cast<__mmask16>((1u << count) - 1u), value);
   }
@@ -103,6 +107,7 @@ struct Vec<double> {
     return {_mm512_maskz_loadu_pd(lanes, from)};
   }
   void store(double* to) const { _mm512_storeu_pd(to, value); }
+  void stream(double* to) const { _mm512_stream_pd(to, value); }
   void store_partial(double* to, std::int64_t count) const {
     _mm512_mask_storeu_pd(to, static_cast<__mmask8>((1u << count) - 1u), value);
   }

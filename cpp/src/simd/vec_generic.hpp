@@ -62,6 +62,9 @@ struct ExtensionVec {
     return load(lanes);
   }
   void store(T* to) const { *reinterpret_cast<Unaligned*>(to) = value; }
+  /// Past the caches where there are instructions for it, to an address that the size of a vector
+  /// divides.
+  void stream(T* to) const { store(to); }
   void store_partial(T* to, std::int64_t count) const {
     alignas(kBytes) T lanes[kLanes];
     store(lanes);

@@ -9,6 +9,8 @@ namespace fastconv::neon {
 inline constexpr int kRegisters = 32;
 inline constexpr bool kMaskedLoads = false;
 
+inline void finish_streams() {}
+
 template <class T>
 struct Vec : ExtensionVec<T, 16> {
   Vec() = default;
@@ -43,6 +45,7 @@ struct Vec<float> {
     return load(lanes);
   }
   void store(float* to) const { vst1q_f32(to, value); }
+  void stream(float* to) const { store(to); }
   void store_partial(float* to, std::int64_t count) const {
     alignas(16) float lanes[kLanes];
     store(lanes);
@@ -80,6 +83,7 @@ struct Vec<double> {
     return load(lanes);
   }
   void store(double* to) const { vst1q_f64(to, value); }
+  void stream(double* to) const { store(to); }
   void store_partial(double* to, std::int64_t count) const {
     alignas(16) double lanes[kLanes];
     store(lanes);

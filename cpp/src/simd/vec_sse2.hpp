@@ -10,6 +10,9 @@ namespace fastconv::sse2 {
 inline constexpr int kRegisters = 15;
 inline constexpr bool kMaskedLoads = false;
 
+/// Orders what `stream` has written before everything that follows.
+inline void finish_streams() { _mm_sfence(); }
+
 template <class T>
 struct Vec : ExtensionVec<T, 16> {
   Vec() = default;
@@ -39,6 +42,7 @@ struct Vec<float> {
     return load(lanes);
   }
   void store(float* to) const { _mm_storeu_ps(to, value); }
+  void stream(float* to) const { _mm_stream_ps(to, value); }
   void store_partial(float* to, std::int64_t count) const {
     alignas(16) float lanes[kLanes];
     store(lanes);
@@ -73,6 +77,7 @@ struct Vec<double> {
     return load(lanes);
   }
   void store(double* to) const { _mm_storeu_pd(to, value); }
+  void stream(double* to) const { _mm_stream_pd(to, value); }
   void store_partial(double* to, std::int64_t count) const {
     alignas(16) double lanes[kLanes];
     store(lanes);

@@ -25,6 +25,7 @@ struct PassDescription {
   std::int64_t kernel_size() const {
     return problem.axes[0].kernel * problem.axes[1].kernel * problem.axes[2].kernel;
   }
+  bool streams_result() const { return depthwise::streams_result(problem, kernels.lanes); }
 };
 
 /// The arrays of one execution.

@@ -26,10 +26,11 @@ double estimate_cost(const Problem& problem, int threads) {
   // Phases that are interleaved along a row leave it little ahead, or behind.
   const bool interleaves =
       problem.pass == Pass::backward_input && !problem.channels_last && problem.axes[2].stride > 1;
-  // Wide kernels over few channels are limited by loads that cross cache lines.
+  // Without masks the ends of rows are slow, and narrow vectors leave loads to limit wide kernels.
   constexpr std::int64_t kFewChannels = 8;
   constexpr std::int64_t kWideKernel = 7;
-  const bool loads = problem.pass != Pass::backward_weight && problem.g < kFewChannels &&
+  const bool loads = !active_kernels().float32.depthwise.masks_loads &&
+                     problem.pass != Pass::backward_weight && problem.g < kFewChannels &&
                      problem.axes[2].kernel > kWideKernel;
   const double ratio = problem.k != problem.g || loads ? 1.25 : interleaves ? 1.05 : 0.5;
   return ratio * direct::estimate_cost(problem, threads);

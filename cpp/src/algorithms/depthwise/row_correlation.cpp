@@ -32,6 +32,8 @@ constexpr std::int64_t kItemElements = 32 * 1024;
 constexpr std::int64_t kRowsAhead = 4;
 /// Pieces of long rows are no shorter while there are rows to cut: memory is read faster in rows.
 constexpr std::int64_t kLeastCutRow = 4096;
+/// Rows that share what the kernel loads; with large kernels columns are cut rather than these.
+constexpr std::int64_t kLeastRows = 8;
 /// Rows of sums on their way into a destination that the kernel cannot write.
 constexpr std::int64_t kSumRows = 16;
 /// Vectors of a row from which on its ends may be slow.
@@ -70,8 +72,10 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
   const auto bytes = [&] {
     return pass_.sources * tile_.channel_size() * static_cast<std::int64_t>(sizeof(T));
   };
-  while (bytes() > kTileBytes &&
-         (tile_.halve(kLeastCutRow) || tile_.halve(pass_.kernels.lanes * 8))) {
+  while (bytes() > kTileBytes) {
+    if (tile_.size[0] * tile_.size[1] > kLeastRows && tile_.halve(kLeastCutRow)) continue;
+    if (tile_.size[2] < 16 * pass_.kernels.lanes) break;
+    tile_.cut({tile_.size[0], tile_.size[1], ceil_divide(tile_.size[2], 2)});
   }
   groups_together_ = std::clamp<std::int64_t>(kInterleavedBytes / bytes(), 1,
                                               std::min(kInterleavedGroups, pass_.problem.g));
@@ -430,6 +434,7 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
         } else if (writes) {
           block.out = reinterpret_cast<T*>(at);
           block.pitch = to_pitch;
+          block.streams = pass_.streams_result();
         }
         pass_.kernels.depthwise.rows(block);
         if (!writes && joined == nullptr) {

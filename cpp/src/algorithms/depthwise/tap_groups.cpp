@@ -64,6 +64,15 @@ InsideRange inside_range(const AxisTaps& axis, std::int64_t plane, std::int64_t 
   return {first, end};
 }
 
+bool streams_result(const Problem& problem, std::int64_t lanes) {
+  constexpr std::int64_t kLine = 64;
+  constexpr double kCachedBytes = 16.0 * 1024 * 1024;
+  const auto element = static_cast<std::int64_t>(size_of(problem.result_type()));
+  double bytes = static_cast<double>(element);
+  for (const std::int64_t size : problem.result_sizes()) bytes *= static_cast<double>(size);
+  return lanes * element == kLine && bytes >= kCachedBytes;
+}
+
 std::array<AxisTaps, 3> pass_taps(const Problem& problem) {
   return {AxisTaps(axis_phases(problem, 0)), AxisTaps(axis_phases(problem, 1)),
           AxisTaps(axis_phases(problem, 2))};

@@ -49,6 +49,10 @@ struct InsideRange {
 InsideRange inside_range(const AxisTaps& axis, std::int64_t plane, std::int64_t origin,
                          std::int64_t count, std::int64_t size);
 
+/// Whether a pass writes so much that the caches will not hold it until it is read, in vectors that
+/// are whole cache lines: parts of lines are slow to write past the caches.
+bool streams_result(const Problem& problem, std::int64_t lanes);
+
 /// The three axes of a forward or backward-input pass with padding that adds nothing.
 std::array<AxisTaps, 3> pass_taps(const Problem& problem);
 

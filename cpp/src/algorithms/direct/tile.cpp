@@ -74,6 +74,11 @@ void Tile::fill_vectors(std::int64_t lanes) {
   update();
 }
 
+void Tile::cut(const Extent& tile_size) {
+  size = tile_size;
+  update();
+}
+
 Extent Tile::origin(std::int64_t index) const {
   return {index / (tiles[1] * tiles[2]) * size[0], index / tiles[2] % tiles[1] * size[1],
           index % tiles[2] * size[2]};

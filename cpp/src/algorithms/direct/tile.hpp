@@ -58,6 +58,8 @@ struct Tile {
   /// Halves the tile along the axis where that repeats the fewest source elements; false if it
   /// cannot be halved without leaving fewer than `least_width` positions in a row.
   bool halve(std::int64_t least_width);
+  /// Gives the tile this size, at most that of the box.
+  void cut(const Extent& tile_size);
 
   /// Where the rows of a tile join to one, changes their number a little so that they fill whole
   /// vectors of `lanes` pixels.
