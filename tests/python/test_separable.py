@@ -368,7 +368,7 @@ def test_explain_says_what_it_found(rng):
     ones = fastconv.plan(np.ones(shapes[1], np.float32), shapes[0]).explain()
     assert "1 of 1 kernels have rank 1: two passes of 31 + 31 taps" in ones
     noise = fastconv.plan(random_array(rng, shapes[1], np.float32), shapes[0]).explain()
-    assert "most kernels do not have rank 1: depthwise" in noise
+    assert "most kernels do not have rank 1: " in noise
 
 
 def test_small_kernels_are_left_alone():
