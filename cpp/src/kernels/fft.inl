@@ -160,30 +160,46 @@ template <class T, int kRadix, Factors kIn, bool kTwistOut>
 void transform_stage(const TransformStage<T>& stage, const T* twist, ComplexVectors<const T> in,
                      ComplexVectors<T> out) {
   using V = Vec<T>;
+  // Everything that the loops need is copied: stores of T might change what lies in memory.
+  const std::int64_t before = stage.before;
   const std::int64_t after = stage.after;
+  const std::int64_t in_step = in.step;
+  const std::int64_t out_step = out.step;
+  const std::int64_t in_stride = after * in_step;
+  const std::int64_t out_stride = before * after * out_step;
   const T* twiddles = stage.twiddles;
-  for (std::int64_t k = 0; k < stage.before; ++k) {
+  const T* in_re = in.re;
+  const T* in_im = in.im;
+  T* out_re = out.re;
+  T* out_im = out.im;
+  for (std::int64_t k = 0; k < before; ++k) {
     for (std::int64_t q = 0; q < after; ++q) {
       ComplexVec<V> x[kRadix];
 #pragma GCC unroll 16
       for (int a = 0; a < kRadix; ++a) {
-        const std::int64_t at = (k * kRadix + a) * after + q;
-        x[a] = {V::load(in.re + at * in.step), V::load(in.im + at * in.step)};
+        x[a] = {V::load(in_re + a * in_stride), V::load(in_im + a * in_stride)};
         if constexpr (kIn == Factors::twiddles) {
           if (a > 0) x[a] = x[a] * broadcast_complex(twiddles + 2 * (a - 1));
         } else if constexpr (kIn == Factors::twist) {
-          x[a] = x[a] * broadcast_complex(twist + 2 * at);
+          x[a] = x[a] * broadcast_complex(twist + 2 * (a * after + q));
         }
       }
       butterfly(x);
 #pragma GCC unroll 16
       for (int b = 0; b < kRadix; ++b) {
-        const std::int64_t at = (k + b * stage.before) * after + q;
-        if constexpr (kTwistOut) x[b] = x[b] * broadcast_complex(twist + 2 * at);
-        x[b].re.store(out.re + at * out.step);
-        x[b].im.store(out.im + at * out.step);
+        if constexpr (kTwistOut) {
+          x[b] = x[b] * broadcast_complex(twist + 2 * ((k + b * before) * after + q));
+        }
+        x[b].re.store(out_re + b * out_stride);
+        x[b].im.store(out_im + b * out_stride);
       }
+      in_re += in_step;
+      in_im += in_step;
+      out_re += out_step;
+      out_im += out_step;
     }
+    in_re += (kRadix - 1) * in_stride;
+    in_im += (kRadix - 1) * in_stride;
     twiddles += 2 * (kRadix - 1);
   }
 }
