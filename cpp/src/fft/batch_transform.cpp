@@ -8,25 +8,35 @@
 namespace fastconv::fft {
 namespace {
 
-/// Bytes of a block of rows in lanes up to which it beats the transforms that are cut: with the
-/// scratch memory of its stages it is three times as large.
-constexpr std::int64_t kMostLaneBytes = 64 * 1024;
-/// A cut transform passes through memory and registers more often.
+/// Bytes of a block of rows in lanes, which its stages read and write again and again, for which
+/// they take twice as long as in the first-level cache; and at most.
+constexpr double kHalvingBytes = 160 * 1024;
+constexpr double kMostLaneBytes = 256 * 1024;
+/// Blocks of short rows are transformed together, up to so many bytes, by one call of a kernel.
+constexpr std::int64_t kBytesTogether = 8 * 1024;
+/// A cut transform is transposed between its steps, and the spectrum of real numbers passes through
+/// memory once more.
 constexpr double kCutPenalty = 1.2;
+constexpr double kRealCutPenalty = 1.4;
 
 std::int64_t checked(std::int64_t length) {
   check_fourier_length(length);
   return length;
 }
 
+/// Full blocks go one way, and the rows that are left perhaps another.
 std::int64_t count_rows_in_lanes(FourierKind kind, std::int64_t length, std::int64_t rows,
-                                 std::int64_t lanes, std::int64_t bytes) {
+                                 std::int64_t lanes, std::int64_t element_bytes) {
   const std::int64_t points = complex_points(kind, length);
-  if (!is_supported_length(points) || 2 * lanes * points * bytes > kMostLaneBytes) return 0;
-  const double block = static_cast<double>(points) * (2.0 + std::log2(static_cast<double>(points)));
+  const double bytes = static_cast<double>(2 * lanes * points * element_bytes);
+  if (!is_supported_length(points) || bytes > kMostLaneBytes) return 0;
+  const double vectors = static_cast<double>(points);
+  const double block = vectors * (2.0 + std::log2(vectors)) * (1.0 + bytes / kHalvingBytes);
+  const double cut =
+      (is_real(kind) ? kRealCutPenalty : kCutPenalty) * cut_vector_cost(points, lanes);
   const std::int64_t rest = rows % lanes;
-  const double cut = kCutPenalty * static_cast<double>(rest) * cut_vector_cost(points, lanes);
-  return block <= cut ? rows : rows - rest;
+  const std::int64_t whole = block <= static_cast<double>(lanes) * cut ? rows - rest : 0;
+  return whole == rows - rest && block <= static_cast<double>(rest) * cut ? rows : whole;
 }
 
 }  // namespace
@@ -38,14 +48,17 @@ BatchTransform<T>::BatchTransform(FourierKind kind, std::int64_t length, std::in
       kind_(kind),
       length_(checked(length)),
       rows_(rows),
-      rows_in_lanes_(count_rows_in_lanes(kind, length, rows, kernels.lanes, sizeof(T))) {
+      rows_in_lanes_(count_rows_in_lanes(kind, length, rows, kernels.lanes, sizeof(T))),
+      blocks_together_(std::max<std::int64_t>(
+          1, kBytesTogether / (2 * complex_points(kind, length) * kernels.lanes *
+                               static_cast<std::int64_t>(sizeof(T))))) {
   if (rows_in_lanes_ > 0) lane_axis_.emplace(kind, length, kernels);
   if (rows_in_lanes_ < rows) large_.emplace(kind, length, kernels);
 }
 
 template <class T>
 std::int64_t BatchTransform<T>::lane_thread_size() const {
-  return lane_axis_ ? lane_axis_->buffer_size() + lane_axis_->scratch_size() : 0;
+  return lane_axis_ ? blocks_together_ * lane_axis_->buffer_size() + lane_axis_->scratch_size() : 0;
 }
 
 template <class T>
@@ -61,14 +74,25 @@ std::int64_t BatchTransform<T>::scratch_size(int threads) const {
 template <class T>
 void BatchTransform<T>::execute(const T* in, T* out, T* scratch, int threads) const noexcept {
   const std::int64_t lanes = kernels_.lanes;
-  const std::int64_t blocks = (rows_in_lanes_ + lanes - 1) / lanes;
-  parallel_for(blocks, threads, [&](std::int64_t block, int thread) {
+  const std::int64_t rows_together = blocks_together_ * lanes;
+  const std::int64_t pieces = (rows_in_lanes_ + rows_together - 1) / rows_together;
+  parallel_for(pieces, threads, [&](std::int64_t piece, int thread) {
+    const std::int64_t size = lane_axis_->buffer_size();
     T* numbers = scratch + thread * lane_thread_size();
-    const std::int64_t first = block * lanes;
-    const std::int64_t count = std::min(lanes, rows_in_lanes_ - first);
-    lane_axis_->load(in + first * input_elements(), input_elements(), count, numbers);
-    lane_axis_->run(numbers, numbers + lane_axis_->buffer_size());
-    lane_axis_->store(numbers, count, out + first * output_elements(), output_elements());
+    const std::int64_t first = piece * rows_together;
+    const std::int64_t end = std::min(rows_in_lanes_, first + rows_together);
+    const auto for_each_block = [&](auto body) {
+      for (std::int64_t row = first; row < end; row += lanes) {
+        body(row, std::min(lanes, end - row), numbers + (row - first) / lanes * size);
+      }
+    };
+    for_each_block([&](std::int64_t row, std::int64_t count, T* block) {
+      lane_axis_->load(in + row * input_elements(), input_elements(), count, block);
+    });
+    lane_axis_->run(numbers, (end - first + lanes - 1) / lanes, numbers + blocks_together_ * size);
+    for_each_block([&](std::int64_t row, std::int64_t count, T* block) {
+      lane_axis_->store(block, count, out + row * output_elements(), output_elements());
+    });
   });
   const std::int64_t rest = rows_ - rows_in_lanes_;
   const auto transform_row = [&](std::int64_t row, T* work, int row_threads) {

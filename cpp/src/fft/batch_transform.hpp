@@ -32,7 +32,8 @@ class BatchTransform {
   FourierKind kind_;
   std::int64_t length_;
   std::int64_t rows_;
-  std::int64_t rows_in_lanes_;  ///< the first ones
+  std::int64_t rows_in_lanes_;    ///< the first ones
+  std::int64_t blocks_together_;  ///< blocks of rows in a piece of work
   std::optional<LaneAxis<T>> lane_axis_;
   std::optional<LargeTransform<T>> large_;
 };

@@ -28,6 +28,7 @@ LaneAxis<T>::LaneAxis(FourierKind kind, std::int64_t length, const TypedKernels<
       kernels_(kernels),
       tables_(complex_points(kind, length), {},
               result_scale(kind, complex_points(kind, length), has_halves(kind, length))),
+      transform_(tables_.transform()),
       factors_(rounded_parts<T>(spectrum_factors(kind, length))) {}
 
 template <class T>
@@ -64,38 +65,55 @@ void LaneAxis<T>::store(const T* numbers, std::int64_t rows, T* to, std::int64_t
   }
 }
 
-/// Real and imaginary parts change places on both ways, which turns the sign of the exponent.
+/// The frequencies of an odd number of real numbers that their spectrum leaves out.
 template <class T>
-void LaneAxis<T>::run(T* numbers, T* scratch) const {
+void LaneAxis<T>::mirror_spectrum(T* numbers) const {
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t points = tables_.length();
-  const ComplexVectors<T> parts{numbers, numbers + lanes, 2 * lanes};
-  const ComplexVectors<const T> read{parts.re, parts.im, parts.step};
+  std::fill_n(numbers + lanes, lanes, T(0));
+  for (std::int64_t k = 1; 2 * k < points; ++k) {
+    T* mirror = numbers + (points - k) * 2 * lanes;
+    const T* number = numbers + k * 2 * lanes;
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      mirror[lane] = number[lane];
+      mirror[lanes + lane] = -number[lanes + lane];
+    }
+  }
+}
+
+/// Real and imaginary parts change places on both ways, which turns the sign of the exponent.
+template <class T>
+void LaneAxis<T>::run(T* numbers, std::int64_t buffers, T* scratch) const {
+  const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t points = tables_.length();
+  const auto parts = [&](std::int64_t buffer) {
+    T* first = numbers + buffer * buffer_size();
+    return ComplexVectors<T>{first, first + lanes, 2 * lanes};
+  };
+  const auto readable = [](const ComplexVectors<T>& written) {
+    return ComplexVectors<const T>{written.re, written.im, written.step};
+  };
   if (kind_ == FourierKind::complex_to_real) {
-    if (halves_) {
-      kernels_.fft.half_spectrum(read, points, static_cast<T>(spectrum_scale(kind_, length())),
-                                 factors_.data(), parts);
-    } else {
-      std::fill_n(parts.im, lanes, T(0));
-      for (std::int64_t k = 1; 2 * k < points; ++k) {
-        T* mirror = numbers + (points - k) * 2 * lanes;
-        const T* number = numbers + k * 2 * lanes;
-        for (std::int64_t lane = 0; lane < lanes; ++lane) {
-          mirror[lane] = number[lane];
-          mirror[lanes + lane] = -number[lanes + lane];
-        }
+    for (std::int64_t buffer = 0; buffer < buffers; ++buffer) {
+      const ComplexVectors<T> spectrum = parts(buffer);
+      if (halves_) {
+        kernels_.fft.half_spectrum(readable(spectrum), points,
+                                   static_cast<T>(spectrum_scale(kind_, length())), factors_.data(),
+                                   spectrum);
+      } else {
+        mirror_spectrum(spectrum.re);
       }
     }
   }
-  const LaneTransform<T> transform = tables_.transform();
-  if (is_inverse(kind_)) {
-    kernels_.fft.transform(transform, 1, {read.im, read.re, read.step}, 0,
-                           {parts.im, parts.re, parts.step}, 0, scratch);
-  } else {
-    kernels_.fft.transform(transform, 1, read, 0, parts, 0, scratch);
-  }
+  ComplexVectors<T> first = parts(0);
+  if (is_inverse(kind_)) std::swap(first.re, first.im);
+  kernels_.fft.transform(transform_, buffers, readable(first), buffer_size(), first, buffer_size(),
+                         scratch);
   if (kind_ == FourierKind::real_to_complex && halves_) {
-    kernels_.fft.real_spectrum(read, points, factors_.data(), parts);
+    for (std::int64_t buffer = 0; buffer < buffers; ++buffer) {
+      const ComplexVectors<T> spectrum = parts(buffer);
+      kernels_.fft.real_spectrum(readable(spectrum), points, factors_.data(), spectrum);
+    }
   }
 }
 

@@ -18,6 +18,9 @@ template <class T>
 class LaneAxis {
  public:
   LaneAxis(FourierKind kind, std::int64_t length, const TypedKernels<T>& kernels);
+  // A copy would point into the tables of the original.
+  LaneAxis(const LaneAxis&) = delete;
+  LaneAxis& operator=(const LaneAxis&) = delete;
 
   FourierKind kind() const { return kind_; }
   std::int64_t length() const { return tables_.length() * (halves_ ? 2 : 1); }
@@ -31,16 +34,19 @@ class LaneAxis {
 
   /// Rows of `rows` arrays, `pitch` apart, into the buffer.
   void load(const T* from, std::int64_t pitch, std::int64_t rows, T* numbers) const;
-  void run(T* numbers, T* scratch) const;
+  /// Transforms `buffers` of them, which follow each other.
+  void run(T* numbers, std::int64_t buffers, T* scratch) const;
   void store(const T* numbers, std::int64_t rows, T* to, std::int64_t pitch) const;
 
  private:
+  void mirror_spectrum(T* numbers) const;
   bool is_odd_real() const { return is_real(kind_) && !halves_; }
 
   FourierKind kind_;
   bool halves_;  ///< an even number of real numbers is half as many complex ones
   const TypedKernels<T>& kernels_;
   LaneTransformTables<T> tables_;
+  LaneTransform<T> transform_;
   std::vector<T> factors_;
 };
 

@@ -253,13 +253,18 @@ void transform(const LaneTransform<T>& plan, std::int64_t count, ComplexVectors<
     T* half = scratch + side * 2 * kLanes * plan.length;
     between[side] = {half, half + kLanes, 2 * kLanes};
   }
+  // Every other stage leaves its numbers where the last one will, if they lie close together there
+  // and the first stage does not read them: less memory for the cache to hold.
+  const bool compact = out.step == 2 * kLanes;
+  const bool first_is_free = plan.stages % 2 == 0 || (in.re != out.re && in.im != out.re);
   for (std::int64_t i = 0; i < count; ++i) {
+    const ComplexVectors<T> result{out.re + i * out_step, out.im + i * out_step, out.step};
     ComplexVectors<const T> from{in.re + i * in_step, in.im + i * in_step, in.step};
     for (int s = 0; s < plan.stages; ++s) {
-      const bool last = s + 1 == plan.stages;
-      const ComplexVectors<T> to =
-          last ? ComplexVectors<T>{out.re + i * out_step, out.im + i * out_step, out.step}
-               : between[s % 2];
+      const int left = plan.stages - 1 - s;
+      const bool into_result = left == 0 || (compact && left % 2 == 0 && (s > 0 || first_is_free));
+      const int side = compact ? static_cast<int>(s == 0 && left % 2 == 0) : s % 2;
+      const ComplexVectors<T> to = into_result ? result : between[side];
       const T* twist = s == 0 && plan.twist_in != nullptr ? plan.twist_in : plan.twist_out;
       run[s](plan.stage[s], twist, from, to);
       from = {to.re, to.im, to.step};
