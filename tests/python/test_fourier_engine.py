@@ -12,6 +12,7 @@ import math
 
 import numpy as np
 import pytest
+
 from fastconv import _core
 
 _REAL = {"float32": np.float32, "float64": np.float64}
@@ -171,9 +172,9 @@ class TestLaws:
 
 def test_refusals() -> None:
     """Errors name the length and the next one, and the argument."""
-    with pytest.raises(ValueError, match="got 4095, .* such as 4096"):
+    with pytest.raises(ValueError, match=r"got 4095, .* such as 4096"):
         _core.fourier_transform(np.zeros((1, 4095), np.complex64), "fft", 1, 4095, 1)
-    with pytest.raises(ValueError, match="got 13, .* such as 14"):
+    with pytest.raises(ValueError, match=r"got 13, .* such as 14"):
         _core.fourier_transform(np.zeros((1, 13, 16), np.complex64), "fft", 2, 16, 1)
     with pytest.raises(TypeError, match="array"):
         _core.fourier_transform(np.zeros((1, 16), np.float16), "rfft", 1, 16, 1)
