@@ -82,8 +82,10 @@ std::complex<double> root_of_unity(std::int64_t numerator, std::int64_t denomina
 template <class T>
 LaneTransformTables<T>::LaneTransformTables(std::int64_t length,
                                             const std::vector<std::complex<double>>& twist_in,
-                                            const std::vector<std::complex<double>>& twist_out)
+                                            const std::vector<std::complex<double>>& twist_out,
+                                            FrequencyShift shift)
     : length_(length),
+      shifted_(shift != FrequencyShift::none),
       radices_(radices_of(length)),
       twist_in_(rounded<T>(twist_in)),
       twist_out_(rounded<T>(twist_out)) {
@@ -92,7 +94,8 @@ LaneTransformTables<T>::LaneTransformTables(std::int64_t length,
   for (const int radix : radices_) {
     for (std::int64_t k = 0; k < before; ++k) {
       for (std::int64_t a = 1; a < radix; ++a) {
-        twiddles.push_back(root_of_unity(a * k, before * radix));
+        // In every stage, k stands for the frequencies k of all transforms of that length.
+        twiddles.push_back(root_of_unity(a * (4 * k + (shifted_ ? 1 : 0)), 4 * before * radix));
       }
     }
     before *= radix;
@@ -105,6 +108,7 @@ LaneTransform<T> LaneTransformTables<T>::transform() const {
   LaneTransform<T> transform{};
   transform.length = length_;
   transform.stages = static_cast<int>(radices_.size());
+  transform.shifted = shifted_;
   transform.twist_in = twist_in_.empty() ? nullptr : twist_in_.data();
   transform.twist_out = twist_out_.empty() ? nullptr : twist_out_.data();
   const T* twiddles = twiddles_.data();

@@ -18,6 +18,9 @@ std::int64_t next_supported_length(std::int64_t length);
 /// e^(-2 pi i numerator / denominator), to the last place of a double.
 std::complex<double> root_of_unity(std::int64_t numerator, std::int64_t denominator);
 
+/// Where frequencies lie: at k, or at k + 1/4.
+enum class FrequencyShift { none, quarter };
+
 /// The tables of a transform, made once. Immutable.
 template <class T>
 class LaneTransformTables {
@@ -25,7 +28,8 @@ class LaneTransformTables {
   /// The twists have `length` numbers, or are empty. Not both at once.
   explicit LaneTransformTables(std::int64_t length,
                                const std::vector<std::complex<double>>& twist_in = {},
-                               const std::vector<std::complex<double>>& twist_out = {});
+                               const std::vector<std::complex<double>>& twist_out = {},
+                               FrequencyShift shift = FrequencyShift::none);
 
   std::int64_t length() const { return length_; }
   /// Points into this object.
@@ -35,6 +39,7 @@ class LaneTransformTables {
 
  private:
   std::int64_t length_;
+  bool shifted_;
   std::vector<int> radices_;
   std::vector<T> twiddles_;
   std::vector<T> twist_in_;

@@ -153,9 +153,10 @@ void LargeTransform<T>::transform_columns(std::int64_t block, const T* in, Split
   }
   if (is_inverse(kind_)) std::swap(from.re, from.im);
   const ComplexVectors<T> to{middle + first, middle + padded_columns_ + first, row_size_};
-  kernels_.fft.transform(along_rows_.transform(), 1, from, 0, to, 0, scratch + 2 * lanes * rows_);
   const T* twiddles = twiddles_.data() + first;
-  kernels_.fft.multiply(to, {twiddles, twiddles + padded_columns_, 2 * padded_columns_}, rows_);
+  LaneTransform<T> transform = along_rows_.transform();
+  transform.factors_out = {twiddles, twiddles + padded_columns_, 2 * padded_columns_};
+  kernels_.fft.transform(transform, 1, from, 0, to, 0, scratch + 2 * lanes * rows_);
 }
 
 template <class T>

@@ -151,14 +151,26 @@ inline __attribute__((always_inline)) void butterfly(ComplexVec<V> (&x)[8]) {
   }
 }
 
-enum class Factors { none, twiddles, twist };
+enum class Factors { none, twiddles, twist, lanes };
+
+/// One number of those that multiply all lanes alike, or of those that each lane has of its own.
+template <Factors kFactors, class T>
+inline __attribute__((always_inline)) ComplexVec<Vec<T>> stage_factor(
+    const ComplexVectors<const T>& factors, std::int64_t at) {
+  if constexpr (kFactors == Factors::lanes) {
+    return {Vec<T>::load(factors.re + at * factors.step),
+            Vec<T>::load(factors.im + at * factors.step)};
+  } else {
+    return broadcast_complex(factors.re + 2 * at);
+  }
+}
 
 /// One stage. What goes in is multiplied by nothing (the first stage), by the stage's twiddle
-/// factors (the others) or by the twist (the first stage as well); what comes out by nothing or by
-/// the twist (the last stage).
-template <class T, int kRadix, Factors kIn, bool kTwistOut>
-void transform_stage(const TransformStage<T>& stage, const T* twist, ComplexVectors<const T> in,
-                     ComplexVectors<T> out) {
+/// factors (the others) or by `factors` (the first stage as well); what comes out by nothing or by
+/// `factors` (the last stage). A single stage has one kind of them alone.
+template <class T, int kRadix, Factors kIn, Factors kOut>
+void transform_stage(const TransformStage<T>& stage, ComplexVectors<const T> factors,
+                     ComplexVectors<const T> in, ComplexVectors<T> out) {
   using V = Vec<T>;
   // Everything that the loops need is copied: stores of T might change what lies in memory.
   const std::int64_t before = stage.before;
@@ -180,15 +192,15 @@ void transform_stage(const TransformStage<T>& stage, const T* twist, ComplexVect
         x[a] = {V::load(in_re + a * in_stride), V::load(in_im + a * in_stride)};
         if constexpr (kIn == Factors::twiddles) {
           if (a > 0) x[a] = x[a] * broadcast_complex(twiddles + 2 * (a - 1));
-        } else if constexpr (kIn == Factors::twist) {
-          x[a] = x[a] * broadcast_complex(twist + 2 * (a * after + q));
+        } else if constexpr (kIn != Factors::none) {
+          x[a] = x[a] * stage_factor<kIn>(factors, a * after + q);
         }
       }
       butterfly(x);
 #pragma GCC unroll 16
       for (int b = 0; b < kRadix; ++b) {
-        if constexpr (kTwistOut) {
-          x[b] = x[b] * broadcast_complex(twist + 2 * ((k + b * before) * after + q));
+        if constexpr (kOut != Factors::none) {
+          x[b] = x[b] * stage_factor<kOut>(factors, (k + b * before) * after + q);
         }
         x[b].re.store(out_re + b * out_stride);
         x[b].im.store(out_im + b * out_stride);
@@ -205,48 +217,63 @@ void transform_stage(const TransformStage<T>& stage, const T* twist, ComplexVect
 }
 
 template <class T>
-using StageFunction = void (*)(const TransformStage<T>& stage, const T* twist,
+using StageFunction = void (*)(const TransformStage<T>& stage, ComplexVectors<const T> factors,
                                ComplexVectors<const T> in, ComplexVectors<T> out);
 
-template <class T, Factors kIn, bool kTwistOut>
+template <class T, Factors kIn, Factors kOut>
 inline StageFunction<T> stage_function(int radix) {
   switch (radix) {
     case 1:
-      return transform_stage<T, 1, kIn, kTwistOut>;
+      return transform_stage<T, 1, kIn, kOut>;
     case 2:
-      return transform_stage<T, 2, kIn, kTwistOut>;
+      return transform_stage<T, 2, kIn, kOut>;
     case 3:
-      return transform_stage<T, 3, kIn, kTwistOut>;
+      return transform_stage<T, 3, kIn, kOut>;
     case 4:
-      return transform_stage<T, 4, kIn, kTwistOut>;
+      return transform_stage<T, 4, kIn, kOut>;
     case 5:
-      return transform_stage<T, 5, kIn, kTwistOut>;
+      return transform_stage<T, 5, kIn, kOut>;
     case 7:
-      return transform_stage<T, 7, kIn, kTwistOut>;
+      return transform_stage<T, 7, kIn, kOut>;
     case 8:
-      return transform_stage<T, 8, kIn, kTwistOut>;
+      return transform_stage<T, 8, kIn, kOut>;
     default:
-      return transform_stage<T, 11, kIn, kTwistOut>;
+      return transform_stage<T, 11, kIn, kOut>;
   }
+}
+
+template <class T, Factors kIn>
+inline StageFunction<T> stage_function(Factors out, int radix) {
+  if (out == Factors::lanes) return stage_function<T, kIn, Factors::lanes>(radix);
+  if (out == Factors::twist) return stage_function<T, kIn, Factors::twist>(radix);
+  return stage_function<T, kIn, Factors::none>(radix);
+}
+
+template <class T>
+inline StageFunction<T> stage_function(Factors in, Factors out, int radix) {
+  if (in == Factors::twiddles) return stage_function<T, Factors::twiddles>(out, radix);
+  if (in == Factors::lanes) return stage_function<T, Factors::lanes, Factors::none>(radix);
+  if (in == Factors::twist) return stage_function<T, Factors::twist, Factors::none>(radix);
+  return stage_function<T, Factors::none>(out, radix);
+}
+
+/// What multiplies the numbers on one side of a transform.
+template <class T>
+inline Factors side_factors(const ComplexVectors<const T>& factors, const T* twist) {
+  return factors.re != nullptr ? Factors::lanes : twist != nullptr ? Factors::twist : Factors::none;
 }
 
 template <class T>
 void transform(const LaneTransform<T>& plan, std::int64_t count, ComplexVectors<const T> in,
                std::int64_t in_step, ComplexVectors<T> out, std::int64_t out_step, T* scratch) {
   constexpr std::int64_t kLanes = Vec<T>::kLanes;
+  const Factors before = side_factors(plan.factors_in, plan.twist_in);
+  const Factors after = side_factors(plan.factors_out, plan.twist_out);
   StageFunction<T> run[kMostTransformStages];
   for (int s = 0; s < plan.stages; ++s) {
-    const int radix = plan.stage[s].radix;
-    const bool twists_out = s + 1 == plan.stages && plan.twist_out != nullptr;
-    if (s > 0) {
-      run[s] = twists_out ? stage_function<T, Factors::twiddles, true>(radix)
-                          : stage_function<T, Factors::twiddles, false>(radix);
-    } else if (plan.twist_in != nullptr) {
-      run[s] = stage_function<T, Factors::twist, false>(radix);
-    } else {
-      run[s] = twists_out ? stage_function<T, Factors::none, true>(radix)
-                          : stage_function<T, Factors::none, false>(radix);
-    }
+    const Factors first = plan.shifted ? Factors::twiddles : before;
+    run[s] = stage_function<T>(s == 0 ? first : Factors::twiddles,
+                               s + 1 == plan.stages ? after : Factors::none, plan.stage[s].radix);
   }
   ComplexVectors<T> between[2];
   for (int side = 0; side < 2; ++side) {
@@ -265,8 +292,15 @@ void transform(const LaneTransform<T>& plan, std::int64_t count, ComplexVectors<
       const bool into_result = left == 0 || (compact && left % 2 == 0 && (s > 0 || first_is_free));
       const int side = compact ? static_cast<int>(s == 0 && left % 2 == 0) : s % 2;
       const ComplexVectors<T> to = into_result ? result : between[side];
-      const T* twist = s == 0 && plan.twist_in != nullptr ? plan.twist_in : plan.twist_out;
-      run[s](plan.stage[s], twist, from, to);
+      const bool enters = s == 0 && before != Factors::none;
+      ComplexVectors<const T> factors = enters ? plan.factors_in : plan.factors_out;
+      if (factors.re == nullptr) {
+        factors.re = enters ? plan.twist_in : plan.twist_out;
+      } else {
+        factors.re += i * plan.factor_step;
+        factors.im += i * plan.factor_step;
+      }
+      run[s](plan.stage[s], factors, from, to);
       from = {to.re, to.im, to.step};
     }
   }

@@ -36,6 +36,14 @@ struct LaneTransform {
   TransformStage<T> stage[kMostTransformStages];
   const T* twist_in;   ///< or null
   const T* twist_out;  ///< or null
+  /// Whether the first stage has twiddle factors as well: the frequencies are shifted.
+  bool shifted;
+  /// Factors of each lane: those of number k of transform i are the vectors of real and of
+  /// imaginary parts at re + k * step + i * factor_step. Null, or they multiply what comes out
+  /// in place of twist_out, or what goes in in place of twist_in.
+  ComplexVectors<const T> factors_in;
+  ComplexVectors<const T> factors_out;
+  std::int64_t factor_step;
 };
 
 /// Several transforms, `in_step` and `out_step` elements apart. `in` and `out` may be the same.
