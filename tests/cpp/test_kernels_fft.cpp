@@ -333,10 +333,10 @@ TYPED_TEST(FftKernelTest, ComplexProductsEndWithOneByOne) {
 /// vectors.
 TYPED_TEST(FftKernelTest, TilesCorrelate) {
   using T = TypeParam;
-  const fft::TileSize sizes[] = {{1, 2, 1},        {1, 4, 3},  {1, 8, 8},        {1, 16, 16},
-                                 {1, 12, 7},       {1, 32, 5}, {3, 4, 5},        {2, 8, 9},
-                                 {1, 6, 33},       {5, 2, 7},  {1, 8, 16, true}, {1, 16, 32, true},
-                                 {1, 10, 48, true}};
+  const fft::TileSize sizes[] = {
+      {1, 2, 1},        {1, 4, 3},         {1, 8, 8},         {1, 16, 16},      {1, 12, 7},
+      {1, 32, 5},       {3, 4, 5},         {2, 8, 9},         {1, 6, 33},       {5, 2, 7},
+      {1, 8, 16, true}, {1, 16, 32, true}, {1, 10, 48, true}, {1, 64, 32, true}};
   for (const fft::TileSize& size : sizes) {
     const fft::TileTransform<T> transform(size, this->kernels_);
     const std::int64_t pitch = transform.pitch();

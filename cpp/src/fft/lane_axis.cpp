@@ -28,7 +28,6 @@ LaneAxis<T>::LaneAxis(FourierKind kind, std::int64_t length, const TypedKernels<
       kernels_(kernels),
       tables_(complex_points(kind, length), {},
               result_scale(kind, complex_points(kind, length), has_halves(kind, length))),
-      transform_(tables_.transform()),
       factors_(rounded_parts<T>(spectrum_factors(kind, length))) {}
 
 template <class T>
@@ -107,8 +106,8 @@ void LaneAxis<T>::run(T* numbers, std::int64_t buffers, T* scratch) const {
   }
   ComplexVectors<T> first = parts(0);
   if (is_inverse(kind_)) std::swap(first.re, first.im);
-  kernels_.fft.transform(transform_, buffers, readable(first), buffer_size(), first, buffer_size(),
-                         scratch);
+  kernels_.fft.transform(tables_.transform(), buffers, readable(first), buffer_size(), first,
+                         buffer_size(), scratch);
   if (kind_ == FourierKind::real_to_complex && halves_) {
     for (std::int64_t buffer = 0; buffer < buffers; ++buffer) {
       const ComplexVectors<T> spectrum = parts(buffer);

@@ -18,9 +18,6 @@ template <class T>
 class LaneAxis {
  public:
   LaneAxis(FourierKind kind, std::int64_t length, const TypedKernels<T>& kernels);
-  // A copy would point into the tables of the original.
-  LaneAxis(const LaneAxis&) = delete;
-  LaneAxis& operator=(const LaneAxis&) = delete;
 
   FourierKind kind() const { return kind_; }
   std::int64_t length() const { return tables_.length() * (halves_ ? 2 : 1); }
@@ -46,7 +43,6 @@ class LaneAxis {
   bool halves_;  ///< an even number of real numbers is half as many complex ones
   const TypedKernels<T>& kernels_;
   LaneTransformTables<T> tables_;
-  LaneTransform<T> transform_;
   std::vector<T> factors_;
 };
 

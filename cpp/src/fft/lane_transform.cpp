@@ -84,42 +84,32 @@ LaneTransformTables<T>::LaneTransformTables(std::int64_t length,
                                             const std::vector<std::complex<double>>& twist_in,
                                             const std::vector<std::complex<double>>& twist_out,
                                             FrequencyShift shift)
-    : length_(length),
-      shifted_(shift != FrequencyShift::none),
-      radices_(radices_of(length)),
-      twist_in_(rounded<T>(twist_in)),
-      twist_out_(rounded<T>(twist_out)) {
-  std::vector<std::complex<double>> twiddles;
+    : transform_{} {
+  transform_.length = length;
+  transform_.shifted = shift != FrequencyShift::none;
+  std::vector<std::complex<double>> numbers;
+  std::vector<std::size_t> offsets;
   std::int64_t before = 1;
-  for (const int radix : radices_) {
+  for (const int radix : radices_of(length)) {
+    offsets.push_back(2 * numbers.size());
     for (std::int64_t k = 0; k < before; ++k) {
       for (std::int64_t a = 1; a < radix; ++a) {
         // In every stage, k stands for the frequencies k of all transforms of that length.
-        twiddles.push_back(root_of_unity(a * (4 * k + (shifted_ ? 1 : 0)), 4 * before * radix));
+        const std::int64_t quarters = 4 * k + (transform_.shifted ? 1 : 0);
+        numbers.push_back(root_of_unity(a * quarters, 4 * before * radix));
       }
     }
+    transform_.stage[transform_.stages++] = {radix, before, length / (before * radix), nullptr};
     before *= radix;
   }
-  twiddles_ = rounded<T>(twiddles);
-}
-
-template <class T>
-LaneTransform<T> LaneTransformTables<T>::transform() const {
-  LaneTransform<T> transform{};
-  transform.length = length_;
-  transform.stages = static_cast<int>(radices_.size());
-  transform.shifted = shifted_;
-  transform.twist_in = twist_in_.empty() ? nullptr : twist_in_.data();
-  transform.twist_out = twist_out_.empty() ? nullptr : twist_out_.data();
-  const T* twiddles = twiddles_.data();
-  std::int64_t before = 1;
-  for (std::size_t s = 0; s < radices_.size(); ++s) {
-    const int radix = radices_[s];
-    transform.stage[s] = {radix, before, length_ / (before * radix), twiddles};
-    twiddles += 2 * before * (radix - 1);
-    before *= radix;
-  }
-  return transform;
+  const std::size_t twists = 2 * numbers.size();
+  numbers.insert(numbers.end(), twist_in.begin(), twist_in.end());
+  numbers.insert(numbers.end(), twist_out.begin(), twist_out.end());
+  tables_ = std::make_shared<const std::vector<T>>(rounded<T>(numbers));
+  const T* data = tables_->data();
+  for (std::size_t s = 0; s < offsets.size(); ++s) transform_.stage[s].twiddles = data + offsets[s];
+  if (!twist_in.empty()) transform_.twist_in = data + twists;
+  if (!twist_out.empty()) transform_.twist_out = data + twists;
 }
 
 template class LaneTransformTables<float>;

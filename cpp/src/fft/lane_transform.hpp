@@ -2,6 +2,7 @@
 
 #include <complex>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/fft_kernels.hpp"
@@ -31,19 +32,15 @@ class LaneTransformTables {
                                const std::vector<std::complex<double>>& twist_out = {},
                                FrequencyShift shift = FrequencyShift::none);
 
-  std::int64_t length() const { return length_; }
-  /// Points into this object.
-  LaneTransform<T> transform() const;
+  std::int64_t length() const { return transform_.length; }
+  /// Points into tables that live as long as a copy of this object.
+  const LaneTransform<T>& transform() const { return transform_; }
   /// Elements of scratch memory.
-  std::int64_t scratch_size(std::int64_t lanes) const { return 4 * length_ * lanes; }
+  std::int64_t scratch_size(std::int64_t lanes) const { return 4 * length() * lanes; }
 
  private:
-  std::int64_t length_;
-  bool shifted_;
-  std::vector<int> radices_;
-  std::vector<T> twiddles_;
-  std::vector<T> twist_in_;
-  std::vector<T> twist_out_;
+  std::shared_ptr<const std::vector<T>> tables_;  ///< twiddle factors, then the twists
+  LaneTransform<T> transform_;
 };
 
 }  // namespace fastconv::fft

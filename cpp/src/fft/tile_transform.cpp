@@ -89,14 +89,14 @@ void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum
   }
   if (size_.depth > 1) {
     const std::int64_t slice_step = half_rows_ * row_size_;
-    const LaneTransform<T> depth = depth_.transform();
+    const LaneTransform<T>& depth = depth_.transform();
     for (std::int64_t k = 0; k < half_rows_; ++k) {
       T* row = work.rows + k * row_size_;
       transform(depth, vectors, {row, row + padded_columns_, slice_step}, lanes,
                 {row, row + padded_columns_, slice_step}, lanes, work.lanes);
     }
   }
-  const LaneTransform<T> along_columns = columns_.transform();
+  const LaneTransform<T>& along_columns = columns_.transform();
   const std::int64_t filled = std::min(vectors * lanes, size_.columns);
   const bool whole = filled == size_.columns && size_.depth * half_rows_ % lanes == 0;
   if (!whole) std::fill(work.columns, work.lanes, T(0));
@@ -123,7 +123,7 @@ void TileTransform<T>::inverse(const T* spectrum, std::int64_t layer_step, std::
   const std::int64_t vectors = ceil_divide(columns, lanes);
   const std::int64_t half = half_rows_ * pitch_;
   const auto transform = kernels_.fft.transform;
-  const LaneTransform<T> along_columns = columns_.transform();
+  const LaneTransform<T>& along_columns = columns_.transform();
   const std::int64_t wanted = std::min(vectors * lanes, size_.columns);
   for (std::int64_t block = 0; block < row_blocks_; ++block) {
     const T* from = spectrum + block * size_.columns * layer_step;
@@ -138,17 +138,23 @@ void TileTransform<T>::inverse(const T* spectrum, std::int64_t layer_step, std::
   }
   if (size_.depth > 1) {
     const std::int64_t slice_step = half_rows_ * row_size_;
-    const LaneTransform<T> depth = depth_.transform();
+    const LaneTransform<T>& depth = depth_.transform();
     for (std::int64_t k = 0; k < half_rows_; ++k) {
       T* row = work.rows + k * row_size_;
       transform(depth, vectors, {row, row + padded_columns_, slice_step}, lanes,
                 {row, row + padded_columns_, slice_step}, lanes, work.lanes);
     }
   }
-  const LaneTransform<T> rows = rows_back_.transform();
+  LaneTransform<T> rows = rows_back_.transform();
+  // A single stage has one kind of factors alone.
+  const bool multiplies = size_.sequence && rows.stages == 1;
+  if (size_.sequence && !multiplies) {
+    rows.factors_in = {factors_.data(), factors_.data() + padded_columns_, 2 * padded_columns_};
+    rows.factor_step = lanes;
+  }
   for (std::int64_t d = 0; d < size_.depth; ++d) {
     T* from = work.rows + d * half_rows_ * row_size_;
-    if (size_.sequence) {
+    if (multiplies) {
       for (std::int64_t k = 0; k < half_rows_; ++k) {
         const T* row = factors_.data() + k * 2 * padded_columns_;
         T* numbers = from + k * row_size_;
