@@ -4,6 +4,18 @@
 /// multiplies them by twiddle factors and combines them. Data goes from the input through scratch
 /// memory to the output in natural order, once for each stage. See Van Loan, Computational
 /// Frameworks for the Fast Fourier Transform (1992), section 1.7.
+///
+/// With n the product of the radices so far, before the stage, and N = n r after it, number b n + k
+/// of a new transform is
+///
+///     sum_a exp(-2 pi i a b / r) * (exp(-2 pi i a k / N) * number k of old transform a)
+///
+/// and number k of transform q, of `after` ones, lies at k * after + q. Frequencies k + 1/4 in place
+/// of k change the twiddle factors alone: those of the first stage are no longer one.
+///
+/// A stage of radix 8 keeps 8 complex numbers, 16 vectors, and 32 registers hold all that it needs.
+/// With 16 registers the compiler keeps some of them on the stack, which still costs less than the
+/// passes over memory that stages of radix 4 alone would add (5 to 15% of the time with AVX2).
 
 template <class V>
 struct ComplexVec {
