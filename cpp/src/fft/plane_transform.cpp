@@ -1,7 +1,9 @@
 #include "fft/plane_transform.hpp"
 
 #include <algorithm>
+#include <string>
 
+#include "fastconv/error.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::fft {
@@ -20,6 +22,14 @@ std::int64_t checked(std::int64_t length) {
   return length;
 }
 
+/// Columns are not cut.
+std::int64_t checked_rows(std::int64_t rows) {
+  if (is_supported_length(checked(rows))) return rows;
+  throw UnsupportedError("length: got " + std::to_string(rows) +
+                         " rows, needs a length of at most " +
+                         std::to_string(kMostTransformStages) + " stages");
+}
+
 std::vector<std::complex<double>> column_scale(FourierKind kind, std::int64_t rows) {
   if (!is_inverse(kind)) return {};
   return std::vector<std::complex<double>>(static_cast<std::size_t>(rows),
@@ -33,7 +43,7 @@ PlaneTransform<T>::PlaneTransform(FourierKind kind, std::int64_t rows, std::int6
                                   std::int64_t planes, const TypedKernels<T>& kernels)
     : kernels_(kernels),
       kind_(kind),
-      rows_(checked(rows)),
+      rows_(checked_rows(rows)),
       columns_(checked(columns)),
       planes_(planes),
       planes_in_lanes_(0),
