@@ -7,7 +7,9 @@
 ///
 /// Names: correlation, channel_correlation, matrix_product, outer_product and dot_product / compute
 /// type / tile, as rows (pixels) x vectors; load_row, load_block and store_block / compute type /
-/// storage type / variant. Compare the GFLOP/s (GOP/s of integers) with bench_machine_limits. GB/s
+/// storage type / variant; complex_product, transform, depthwise_* and the like / compute type /
+/// tile, length or size of the convolution's kernel. The tiles of pairs are those of int32 under
+/// int16_pairs. Compare the GFLOP/s (GOP/s of integers) with bench_machine_limits. GB/s
 /// count what is read and what is
 /// written.
 #include "kernels/kernel_table.hpp"
@@ -22,8 +24,11 @@
 #include <type_traits>
 #include <vector>
 
+#include "depthwise_benchmarks.hpp"
+#include "kernel_operands.hpp"
 #include "run_benchmarks.hpp"
 #include "runtime/aligned_buffer.hpp"
+#include "transform_kernels.hpp"
 
 namespace fastconv::bench {
 namespace {
@@ -37,39 +42,11 @@ constexpr std::int64_t kBlockRows = 8;
 constexpr std::int64_t kBlockPixels = 64;
 constexpr std::int64_t kImageChannels = 16;
 
-/// Elements that all hold one, on a cache-line boundary.
-template <class T>
-class Ones {
- public:
-  explicit Ones(std::int64_t count) : buffer_(static_cast<std::size_t>(count) * sizeof(T)) {
-    std::fill_n(data(), count, T(1));
-  }
-  T* data() const { return static_cast<T*>(buffer_.data()); }
-
- private:
-  AlignedBuffer buffer_;
-};
-
-template <class T>
-std::string type_name() {
-  const char* kind = std::is_floating_point_v<T> ? "float" : "int";
-  return kind + std::to_string(8 * sizeof(T));
-}
-
-template <class T>
-void count_multiply_adds(benchmark::State& state, std::int64_t multiply_adds) {
-  const char* unit = std::is_floating_point_v<T> ? "GFLOP/s" : "GOP/s";
-  state.counters[unit] = billions_per_second(2.0 * static_cast<double>(multiply_adds));
-}
-
-std::string tile_name(int rows, int vectors) {
-  return std::to_string(rows) + "x" + std::to_string(vectors);
-}
-
 /// `rows` x `width` sums. The source is read vector by vector on vector boundaries, the best case.
 template <class T>
 void measure_correlation(benchmark::State& state, CorrelationFunction<T> run,
-                         std::int64_t packed_channels, std::int64_t rows, std::int64_t width) {
+                         std::int64_t packed_channels, std::int64_t rows, std::int64_t width,
+                         int step_products) {
   constexpr std::int64_t kSourceElements = kSourceBytes / sizeof(T);
   const Ones<T> weights(kDepth * packed_channels);
   const Ones<T> source(kSourceElements + width);
@@ -80,7 +57,7 @@ void measure_correlation(benchmark::State& state, CorrelationFunction<T> run,
     run(weights.data(), {source.data(), offsets.data(), 1}, kDepth, out.data(), width, false);
     benchmark::ClobberMemory();
   }
-  count_multiply_adds<T>(state, kDepth * rows * width);
+  count_multiply_adds<T>(state, kDepth * rows * width * step_products);
 }
 
 template <class T>
@@ -116,26 +93,35 @@ void measure_pixel_rows(benchmark::State& state, int pairs, std::int64_t pixels,
   count_multiply_adds<T>(state, pairs * area * channels);
 }
 
+/// A step multiplies as many numbers as a packed element holds channels.
 template <class T>
-void register_tiles(const TypedKernels<T>& kernels) {
+void register_correlations(const TypedKernels<T>& kernels, const std::string& type) {
   const int lanes = kernels.lanes;
+  const int products = kernels.channels_per_element;
   for (const CorrelationKernel<T>& kernel : kernels.correlation) {
     const std::string tile = tile_name(kernel.rows, kernel.vectors);
-    benchmark::RegisterBenchmark(("correlation/" + type_name<T>() + "/" + tile).c_str(),
-                                 [kernel, lanes](benchmark::State& state) {
+    benchmark::RegisterBenchmark(("correlation/" + type + "/" + tile).c_str(),
+                                 [kernel, lanes, products](benchmark::State& state) {
                                    measure_correlation<T>(state, kernel.run, kernel.rows,
-                                                          kernel.rows, kernel.vectors * lanes);
+                                                          kernel.rows, kernel.vectors * lanes,
+                                                          products);
                                  });
   }
   for (const ChannelCorrelationKernel<T>& kernel : kernels.channel_correlation) {
     const std::string tile = tile_name(kernel.pixels, kernel.vectors);
-    benchmark::RegisterBenchmark(("channel_correlation/" + type_name<T>() + "/" + tile).c_str(),
-                                 [kernel, lanes](benchmark::State& state) {
+    benchmark::RegisterBenchmark(("channel_correlation/" + type + "/" + tile).c_str(),
+                                 [kernel, lanes, products](benchmark::State& state) {
                                    const std::int64_t channels = kernel.vectors * lanes;
                                    measure_correlation<T>(state, kernel.run, channels,
-                                                          kernel.pixels, channels);
+                                                          kernel.pixels, channels, products);
                                  });
   }
+}
+
+template <class T>
+void register_tiles(const TypedKernels<T>& kernels) {
+  register_correlations(kernels, type_name<T>());
+  const int lanes = kernels.lanes;
   for (const OuterProductKernel<T>& kernel : kernels.outer_product) {
     const std::string tile = tile_name(kernel.rows, kernel.vectors);
     benchmark::RegisterBenchmark(("outer_product/" + type_name<T>() + "/" + tile).c_str(),
@@ -285,6 +271,10 @@ template <class T>
 void register_kernels(const TypedKernels<T>& kernels) {
   register_tiles(kernels);
   register_rows(kernels);
+  if constexpr (std::is_floating_point_v<T>) {
+    register_fft(kernels);
+    register_depthwise(kernels);
+  }
 }
 
 }  // namespace
@@ -297,5 +287,6 @@ int main(int argc, char** argv) {
   fastconv::bench::register_kernels(table.float64);
   fastconv::bench::register_kernels(table.int32);
   fastconv::bench::register_kernels(table.int64);
+  fastconv::bench::register_correlations(table.int32_from_pairs, "int16_pairs");
   return fastconv::bench::run_benchmarks(argc, argv, "0.05");
 }

@@ -8,7 +8,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from peer_rows import Row
 
@@ -152,15 +152,39 @@ def _markdown_cells(row: Row, peers: Sequence[str]) -> list[str]:
     return cells
 
 
-def write_picture(path: Path, rows: Sequence[Row]) -> None:
+class Bar(Protocol):
+    """What a row must tell for a picture."""
+
+    @property
+    def title(self) -> str:
+        """The row of the picture."""
+
+    @property
+    def pass_name(self) -> str:
+        """The panel, together with the number of threads."""
+
+    threads: int
+
+    def ratio(self, same_layout: bool) -> float:
+        """The fastest peer's time over fastconv's, NaN without one."""
+
+
+AnyBar = TypeVar("AnyBar", bound=Bar)
+_CAPTION = (
+    "bar: fastest peer in any layout    tick: in the same layout    right of 1: fastconv ahead"
+)
+
+
+def write_picture(path: Path, rows: Sequence[Bar], caption: str = _CAPTION) -> None:
     """Draw a bar for each row: the best peer's time over fastconv's, on a log axis.
 
     Parameters
     ----------
     path : path
         A PNG file.
-    rows : sequence of Row
+    rows : sequence of Bar
         Those without a peer are left out.
+    caption : str
     """
     import matplotlib as mpl
 
@@ -202,15 +226,12 @@ def write_picture(path: Path, rows: Sequence[Row]) -> None:
     panels[0][0].set_yticks(range(len(titles)), titles)
     panels[0][0].set_ylim(len(titles) - 0.4, -0.6)
     figure.suptitle("Speed of fastconv relative to the fastest peer", fontweight="bold")
-    figure.supxlabel(
-        "bar: fastest peer in any layout    tick: in the same layout    right of 1: fastconv ahead",
-        fontsize=8,
-    )
+    figure.supxlabel(caption, fontsize=8)
     figure.savefig(path, dpi=150, facecolor="white")
     plt.close(figure)
 
 
-def _draw_bar(panel: Any, position: int, row: Row) -> None:
+def _draw_bar(panel: Any, position: int, row: Bar) -> None:
     ratio, same = row.ratio(False), row.ratio(True)
     color = _AHEAD if ratio >= 1 else _BEHIND
     panel.barh(position, ratio - 1, left=1, height=0.66, color=color)
@@ -231,11 +252,11 @@ def _draw_bar(panel: Any, position: int, row: Row) -> None:
     )
 
 
-def _sections(rows: Sequence[Row]) -> list[tuple[int, str]]:
+def _sections(rows: Sequence[Bar]) -> list[tuple[int, str]]:
     return list(dict.fromkeys((row.threads, row.pass_name) for row in rows))
 
 
-def _section(rows: Sequence[Row], threads: int, pass_name: str) -> list[Row]:
+def _section(rows: Sequence[AnyBar], threads: int, pass_name: str) -> list[AnyBar]:
     return [row for row in rows if (row.threads, row.pass_name) == (threads, pass_name)]
 
 

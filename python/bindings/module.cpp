@@ -7,4 +7,5 @@ PYBIND11_MODULE(_core, module) {
   fastconv::python::register_convolution(module);
   fastconv::python::register_plan(module);
   fastconv::python::register_configuration(module);
+  fastconv::python::register_fourier(module);
 }

@@ -82,33 +82,34 @@ std::complex<double> root_of_unity(std::int64_t numerator, std::int64_t denomina
 template <class T>
 LaneTransformTables<T>::LaneTransformTables(std::int64_t length,
                                             const std::vector<std::complex<double>>& twist_in,
-                                            const std::vector<std::complex<double>>& twist_out)
-    : twist_in_(rounded<T>(twist_in)), twist_out_(rounded<T>(twist_out)) {
-  const std::vector<int> radices = radices_of(length);
-  std::vector<std::complex<double>> twiddles;
+                                            const std::vector<std::complex<double>>& twist_out,
+                                            FrequencyShift shift)
+    : transform_{} {
+  transform_.length = length;
+  transform_.shifted = shift != FrequencyShift::none;
+  std::vector<std::complex<double>> numbers;
+  std::vector<std::size_t> offsets;
   std::int64_t before = 1;
-  for (const int radix : radices) {
+  for (const int radix : radices_of(length)) {
+    offsets.push_back(2 * numbers.size());
     for (std::int64_t k = 0; k < before; ++k) {
       for (std::int64_t a = 1; a < radix; ++a) {
-        twiddles.push_back(root_of_unity(a * k, before * radix));
+        // In every stage, k stands for the frequencies k of all transforms of that length.
+        const std::int64_t quarters = 4 * k + (transform_.shifted ? 1 : 0);
+        numbers.push_back(root_of_unity(a * quarters, 4 * before * radix));
       }
     }
+    transform_.stage[transform_.stages++] = {radix, before, length / (before * radix), nullptr};
     before *= radix;
   }
-  twiddles_ = rounded<T>(twiddles);
-
-  transform_.length = length;
-  transform_.stages = static_cast<int>(radices.size());
-  transform_.twist_in = twist_in_.empty() ? nullptr : twist_in_.data();
-  transform_.twist_out = twist_out_.empty() ? nullptr : twist_out_.data();
-  const T* stage_twiddles = twiddles_.data();
-  before = 1;
-  for (std::size_t s = 0; s < radices.size(); ++s) {
-    const int radix = radices[s];
-    transform_.stage[s] = {radix, before, length / (before * radix), stage_twiddles};
-    stage_twiddles += 2 * before * (radix - 1);
-    before *= radix;
-  }
+  const std::size_t twists = 2 * numbers.size();
+  numbers.insert(numbers.end(), twist_in.begin(), twist_in.end());
+  numbers.insert(numbers.end(), twist_out.begin(), twist_out.end());
+  tables_ = std::make_shared<const std::vector<T>>(rounded<T>(numbers));
+  const T* data = tables_->data();
+  for (std::size_t s = 0; s < offsets.size(); ++s) transform_.stage[s].twiddles = data + offsets[s];
+  if (!twist_in.empty()) transform_.twist_in = data + twists;
+  if (!twist_out.empty()) transform_.twist_out = data + twists;
 }
 
 template class LaneTransformTables<float>;

@@ -2,6 +2,7 @@
 
 #include <complex>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/fft_kernels.hpp"
@@ -18,30 +19,28 @@ std::int64_t next_supported_length(std::int64_t length);
 /// e^(-2 pi i numerator / denominator), to the last place of a double.
 std::complex<double> root_of_unity(std::int64_t numerator, std::int64_t denominator);
 
-/// The tables of a transform, made once. Immutable; it may be moved, not copied.
+/// Where frequencies lie: at k, or at k + 1/4.
+enum class FrequencyShift { none, quarter };
+
+/// The tables of a transform, made once. Immutable.
 template <class T>
 class LaneTransformTables {
  public:
   /// The twists have `length` numbers, or are empty. Not both at once.
   explicit LaneTransformTables(std::int64_t length,
                                const std::vector<std::complex<double>>& twist_in = {},
-                               const std::vector<std::complex<double>>& twist_out = {});
-
-  LaneTransformTables(const LaneTransformTables&) = delete;
-  LaneTransformTables(LaneTransformTables&&) noexcept = default;
-  LaneTransformTables& operator=(LaneTransformTables&&) noexcept = default;
+                               const std::vector<std::complex<double>>& twist_out = {},
+                               FrequencyShift shift = FrequencyShift::none);
 
   std::int64_t length() const { return transform_.length; }
-  /// Points into this object's tables.
+  /// Points into tables that live as long as a copy of this object.
   const LaneTransform<T>& transform() const { return transform_; }
   /// Elements of scratch memory.
   std::int64_t scratch_size(std::int64_t lanes) const { return 4 * length() * lanes; }
 
  private:
-  LaneTransform<T> transform_{};
-  std::vector<T> twiddles_;
-  std::vector<T> twist_in_;
-  std::vector<T> twist_out_;
+  std::shared_ptr<const std::vector<T>> tables_;  ///< twiddle factors, then the twists
+  LaneTransform<T> transform_;
 };
 
 }  // namespace fastconv::fft

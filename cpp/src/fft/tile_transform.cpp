@@ -7,7 +7,7 @@ namespace {
 
 std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
-/// exp(-pi i j / rows): half a frequency, over all of the tile's rows.
+/// exp(-pi i j / rows): half a frequency over all of the tile's rows, a quarter over half of them.
 std::vector<std::complex<double>> half_frequency(const TileSize& size) {
   std::vector<std::complex<double>> twist;
   for (std::int64_t j = 0; j < size.rows / 2; ++j) {
@@ -41,7 +41,7 @@ TileTransform<T>::TileTransform(const TileSize& size, const TypedKernels<T>& ker
       padded_columns_(ceil_divide(size.columns, kernels.lanes) * kernels.lanes),
       pitch_(size.sequence ? size.columns : padded_columns_),
       row_size_(2 * padded_columns_),
-      rows_(half_rows_, half_frequency(size)),
+      rows_(half_rows_, {}, {}, FrequencyShift::quarter),
       rows_back_(half_rows_, {}, half_frequency_back(size)),
       columns_(size.columns),
       depth_(size.depth) {
@@ -74,16 +74,6 @@ typename TileTransform<T>::Scratch TileTransform<T>::scratch(T* memory) const {
 }
 
 template <class T>
-void TileTransform<T>::multiply_factors(T* re, T* im, std::int64_t columns) const {
-  const std::int64_t lanes = kernels_.lanes;
-  for (std::int64_t k = 0; k < half_rows_; ++k) {
-    const T* row = factors_.data() + k * 2 * padded_columns_;
-    kernels_.fft.multiply({re + k * row_size_, im + k * row_size_, lanes},
-                          {row, row + padded_columns_, lanes}, ceil_divide(columns, lanes));
-  }
-}
-
-template <class T>
 void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum,
                                std::int64_t layer_step, T* memory) const {
   const Scratch work = scratch(memory);
@@ -91,14 +81,17 @@ void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum
   const std::int64_t vectors = ceil_divide(columns, lanes);
   const std::int64_t half = half_rows_ * pitch_;
   const auto transform = kernels_.fft.transform;
-  const LaneTransform<T>& rows = rows_.transform();
+  LaneTransform<T> rows = rows_.transform();
+  if (size_.sequence) {
+    rows.factors_out = {factors_.data(), factors_.data() + padded_columns_, 2 * padded_columns_};
+    rows.factor_step = lanes;
+  }
   for (std::int64_t d = 0; d < size_.depth; ++d) {
     const T* slice = plane + 2 * d * half;
     T* to = work.rows + d * half_rows_ * row_size_;
     // i times the numbers: kernel and tile both, so that it cancels in products with conjugates.
     transform(rows, vectors, {slice + half, slice, pitch_}, lanes,
               {to, to + padded_columns_, row_size_}, lanes, work.lanes);
-    if (size_.sequence) multiply_factors(to, to + padded_columns_, columns);
   }
   if (size_.depth > 1) {
     const std::int64_t slice_step = half_rows_ * row_size_;
@@ -111,7 +104,8 @@ void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum
   }
   const LaneTransform<T>& along_columns = columns_.transform();
   const std::int64_t filled = std::min(vectors * lanes, size_.columns);
-  std::fill(work.columns, work.lanes, T(0));
+  const bool whole = filled == size_.columns && size_.depth * half_rows_ % lanes == 0;
+  if (!whole) std::fill(work.columns, work.lanes, T(0));
   for (std::int64_t block = 0; block < row_blocks_; ++block) {
     const std::int64_t row = block * lanes;
     const std::int64_t count = std::min(lanes, size_.depth * half_rows_ - row);
@@ -157,10 +151,23 @@ void TileTransform<T>::inverse(const T* spectrum, std::int64_t layer_step, std::
                 {row, row + padded_columns_, slice_step}, lanes, work.lanes);
     }
   }
-  const LaneTransform<T>& rows = rows_back_.transform();
+  LaneTransform<T> rows = rows_back_.transform();
+  // A single stage has one kind of factors alone.
+  const bool multiplies = size_.sequence && rows.stages == 1;
+  if (size_.sequence && !multiplies) {
+    rows.factors_in = {factors_.data(), factors_.data() + padded_columns_, 2 * padded_columns_};
+    rows.factor_step = lanes;
+  }
   for (std::int64_t d = 0; d < size_.depth; ++d) {
     T* from = work.rows + d * half_rows_ * row_size_;
-    if (size_.sequence) multiply_factors(from, from + padded_columns_, columns);
+    if (multiplies) {
+      for (std::int64_t k = 0; k < half_rows_; ++k) {
+        const T* row = factors_.data() + k * 2 * padded_columns_;
+        T* numbers = from + k * row_size_;
+        kernels_.fft.multiply({numbers, numbers + padded_columns_, lanes},
+                              {row, row + padded_columns_, lanes}, vectors);
+      }
+    }
     T* slice = plane + 2 * d * half;
     transform(rows, vectors, {from, from + padded_columns_, row_size_}, lanes,
               {slice, slice + half, pitch_}, lanes, work.lanes);

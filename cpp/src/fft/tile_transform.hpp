@@ -8,7 +8,7 @@
 namespace fastconv::fft {
 
 /// Sizes of a tile in real numbers. A `sequence` is one long row, cut into rows that follow each
-/// other; `rows` is even.
+/// other, each of whole vectors; `rows` is even.
 struct TileSize {
   std::int64_t depth = 1;
   std::int64_t rows = 2;
@@ -65,7 +65,6 @@ class TileTransform {
     T* lanes;
   };
   Scratch scratch(T* memory) const;
-  void multiply_factors(T* re, T* im, std::int64_t columns) const;
 
   TileSize size_;
   const TypedKernels<T>& kernels_;

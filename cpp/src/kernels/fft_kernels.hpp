@@ -36,6 +36,14 @@ struct LaneTransform {
   TransformStage<T> stage[kMostTransformStages];
   const T* twist_in;   ///< or null
   const T* twist_out;  ///< or null
+  /// Whether the first stage has twiddle factors as well: the frequencies are shifted.
+  bool shifted;
+  /// Factors of each lane: those of number k of transform i are the vectors of real and of
+  /// imaginary parts at re + k * step + i * factor_step. Null, or they multiply what comes out
+  /// in place of twist_out, or what goes in in place of twist_in.
+  ComplexVectors<const T> factors_in;
+  ComplexVectors<const T> factors_out;
+  std::int64_t factor_step;
 };
 
 /// Several transforms, `in_step` and `out_step` elements apart. `in` and `out` may be the same.
@@ -75,10 +83,49 @@ template <class T>
 using MultiplyComplexFunction = void (*)(ComplexVectors<T> values, ComplexVectors<const T> factors,
                                          std::int64_t count);
 
+/// Columns of a matrix of complex numbers in NumPy's order, as vectors: of each row `columns`
+/// numbers, at most `lanes`, become number `row` of `to`, with zeros where columns are missing.
+template <class T>
+using SplitColumnsFunction = void (*)(const T* from, std::int64_t from_step, std::int64_t rows,
+                                      std::int64_t columns, ComplexVectors<T> to);
+/// And back.
+template <class T>
+using JoinColumnsFunction = void (*)(ComplexVectors<const T> from, std::int64_t rows,
+                                     std::int64_t columns, T* to, std::int64_t to_step);
+
+/// From the transform of `length` complex numbers, made of the even and odd ones of 2 * length real
+/// numbers, to frequencies 0 ... length of the latter. `factors` holds -i / 2 w^k, w = exp(-pi i /
+/// length), for the frequencies up to half. `half` and `out` may be the same.
+template <class T>
+using RealSpectrumFunction = void (*)(ComplexVectors<const T> half, std::int64_t length,
+                                      const T* factors, ComplexVectors<T> out);
+/// And back, times 2 * scale; `factors` holds i * scale w^-k. The imaginary parts of the first and
+/// of the last frequency are taken for zeros.
+template <class T>
+using HalfSpectrumFunction = void (*)(ComplexVectors<const T> spectrum, std::int64_t length,
+                                      T scale, const T* factors, ComplexVectors<T> out);
+
+/// One transform: real parts and imaginary parts of the frequencies.
+template <class T>
+struct SplitRow {
+  T* re;
+  T* im;
+};
+/// The last two for one transform. Going forward, `scale` is 1/2.
+template <class T>
+using ExchangeRowFunction = void (*)(SplitRow<const T> in, std::int64_t length, T scale,
+                                     const T* factors, SplitRow<T> out);
+
 template <class T>
 struct FftKernels {
   TransformFunction<T> transform;
   MultiplyComplexFunction<T> multiply;
+  SplitColumnsFunction<T> split_columns;
+  JoinColumnsFunction<T> join_columns;
+  RealSpectrumFunction<T> real_spectrum;
+  HalfSpectrumFunction<T> half_spectrum;
+  ExchangeRowFunction<T> real_spectrum_row;
+  ExchangeRowFunction<T> half_spectrum_row;
 };
 
 }  // namespace fastconv

@@ -34,6 +34,7 @@ inline T wrapping_add(T a, T b) {
 #include "kernels/depthwise_row_copies.inl"
 #include "kernels/depthwise_rows.inl"
 #include "kernels/fft.inl"
+#include "kernels/fft_rows.inl"
 #include "kernels/matrix_product.inl"
 #include "kernels/pairs.inl"
 #include "kernels/rows.inl"
@@ -169,7 +170,9 @@ constexpr TypedKernels<T> make_typed_kernels() {
     kernels.vectors_from_planes = vectors_from_planes<T>;
     kernels.vectors_from_pixels = vectors_from_pixels<T>;
     kernels.activate = activate<T>;
-    kernels.fft = {transform<T>, multiply_complex<T>};
+    kernels.fft = {transform<T>,          multiply_complex<T>,   split_columns<T>,
+                   join_columns<T>,       real_spectrum<T>,      half_spectrum<T>,
+                   exchange_row<T, true>, exchange_row<T, false>};
     kernels.complex_product = {kComplexProduct<T>.entries, kComplexProduct<T>.count};
     kernels.depthwise = {depthwise_rows<T>,
                          depthwise_channels<T>,

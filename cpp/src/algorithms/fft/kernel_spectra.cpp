@@ -44,7 +44,7 @@ void KernelSpectra<T>::pack_taps(const TensorView& weight, const Runs& runs, std
   if (direct::tap_count(runs) == 0) return;
   const direct::WeightPacker<T> packer(problem_, weight, kernels_);
   packer.pack_block(runs, group, channel - channel % parts(), parts(), static_cast<int>(parts()),
-                    sources, taps);
+                    sources, direct::WeightOrder::sources, taps);
 }
 
 template <class T>
