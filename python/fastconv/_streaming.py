@@ -27,8 +27,9 @@ class StreamingConv1d:
         float32 or float64. It is copied.
     block : int, optional
         Samples that are computed together: outputs come in blocks, so that a long block means
-        latency and a short one more work for each sample. By default about ``taps / 32``, rounded
-        up to a power of two, and 128 to 4096, beyond which the cost falls little.
+        latency and a short one more work for each sample. By default ``taps / 32``, rounded up to
+        a power of two, but 256 to 4096: there the work of the transforms, which a longer block
+        does not save, is about that of all else.
     groups : int, default 1
         As in `conv1d`; with ``groups=C`` each channel has its own kernels.
     dtype : dtype, optional
