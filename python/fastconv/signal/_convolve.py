@@ -26,8 +26,12 @@ from fastconv.signal._cost import estimated_seconds, rounds_exactly
 from fastconv.signal._direct import window_of_full
 from fastconv.signal._fftconvolve import fftconvolve
 
-# With fewer multiplications than these nothing is worth comparing.
-_FEW_PRODUCTS = 1 << 17
+# With fewer multiplications a transform is never faster.
+_FEW_PRODUCTS = 1 << 14
+# With fewer, comparing estimates costs more than it saves. "auto" compares them itself for floats
+# in up to three dimensions; what remains is kernels too long for its transforms.
+_FEW_INTEGER_PRODUCTS = 1 << 22
+_FEW_FLOAT_PRODUCTS = 1 << 32
 
 
 def convolve(
@@ -216,7 +220,7 @@ def choose_conv_method(
 
 def _faster_method(first: Array, second: Array, windows: Pairs) -> str:
     large, small = (second, first) if second.size > first.size else (first, second)
-    if small.size * math.prod(length for _, length in windows) < _FEW_PRODUCTS:
+    if _products(small, windows) < _FEW_PRODUCTS:
         return "direct"
     dtype = np.result_type(large.dtype, small.dtype)
     if dtype.kind in "fc" and np.finfo(dtype).bits > 64:
@@ -225,6 +229,10 @@ def _faster_method(first: Array, second: Array, windows: Pairs) -> str:
         return "direct"
     direct, fft = estimated_seconds(large, small, windows)
     return "fft" if fft < direct else "direct"
+
+
+def _products(small: Array, windows: Pairs) -> int:
+    return small.size * math.prod(length for _, length in windows)
 
 
 def _seconds(call: Callable[[], Any]) -> float:
@@ -253,13 +261,15 @@ def _convolve(first: Array, second: Array, mode: str, method: str) -> Array:
     if first.size == 0 or second.size == 0:
         _check_empty(first, second, mode)
         return np.zeros([length for _, length in windows], dtype)
+    large, small = (second, first) if second.size > first.size else (first, second)
     if method == "auto" and dtype.kind != "b":
-        by_transforms = _faster_method(first, second, windows) == "fft"
+        few = _FEW_FLOAT_PRODUCTS if dtype.kind in "fc" else _FEW_INTEGER_PRODUCTS
+        worthwhile = first.ndim > 3 or _products(small, windows) >= few
+        by_transforms = worthwhile and _faster_method(first, second, windows) == "fft"
     else:
         by_transforms = method == "fft"
     if by_transforms and (dtype.kind in "fc" or rounds_exactly(first, second)):
         return _by_transforms(first, second, mode, dtype)
-    large, small = (second, first) if second.size > first.size else (first, second)
     working = working_dtype(dtype, small)
     large, small = (array.astype(working, copy=False) for array in (large, small))
     precision = "strict" if method == "direct" else "default"

@@ -60,26 +60,9 @@ def _of_plans(
     dtype: np.dtype[np.generic],
 ) -> tuple[float, float]:
     """The best algorithm without transforms, and the one with them if it takes the problem."""
-    rows = _core.explain_pass(
-        "forward",
-        len(large),
-        (batch, 1, *large),
-        (1, 1, *small),
-        dtype,
-        1,  # stride
-        padding_of(large, small, windows),
-        1,  # dilation
-        1,  # groups
-        None,  # layout
-        "zeros",
-        0,  # padding value
-        True,  # flip
-        None,  # activation
-        "auto",
-        "default",
-        1,  # threads: the choice must not depend on them
-    )[2]
-    seconds = {name: value for name, _, value, _ in rows if value is not None}
+    seconds = _core.estimate_convolution(
+        len(large), (batch, 1, *large), (1, 1, *small), dtype, padding_of(large, small, windows)
+    )
     fft = seconds.pop("fft", math.inf)
     last_resort = seconds.pop("reference", math.inf)
     return min(seconds.values(), default=last_resort), fft
