@@ -166,10 +166,13 @@ struct Case {
   StreamDescription description;
 };
 
-constexpr Sizes kSizes[] = {{1, 1, 1, 1, 1},    {1, 1, 1, 5, 16},  {1, 1, 1, 16, 16},
-                            {1, 1, 1, 17, 16},  {1, 1, 1, 64, 16}, {3, 1, 1, 37, 8},
-                            {2, 3, 2, 41, 12},  {1, 4, 5, 9, 33},  {1, 1, 1, 300, 50},
-                            {2, 1, 3, 131, 64}, {1, 2, 1, 7, 1},   {1, 1, 1, 3, 1000}};
+/// Fewer partitions than are worth computing ahead, and more; not a multiple of the blocks ahead.
+constexpr Sizes kSizes[] = {{1, 1, 1, 1, 1},    {1, 1, 1, 5, 16},   {1, 1, 1, 16, 16},
+                            {1, 1, 1, 17, 16},  {1, 1, 1, 64, 16},  {3, 1, 1, 37, 8},
+                            {2, 3, 2, 41, 12},  {1, 4, 5, 9, 33},   {1, 1, 1, 300, 50},
+                            {2, 1, 3, 131, 64}, {1, 2, 1, 7, 1},    {1, 1, 1, 3, 1000},
+                            {1, 1, 1, 96, 8},   {2, 2, 3, 300, 16}, {1, 1, 1, 1000, 3},
+                            {3, 1, 1, 700, 8},  {1, 1, 1, 1300, 1}};
 
 template <class T>
 class Streaming : public ::testing::Test {};
@@ -180,7 +183,7 @@ TYPED_TEST(Streaming, EqualsTheFormulaInPiecesOfAnySize) {
   unsigned seed = 0;
   for (const Sizes& sizes : kSizes) {
     for (const bool flip : {false, true}) {
-      Case<TypeParam> test(sizes, 7 * sizes.block + 3 * sizes.taps % 400 + 5, ++seed, flip);
+      Case<TypeParam> test(sizes, 9 * sizes.block + sizes.taps + sizes.taps / 3 + 5, ++seed, flip);
       StreamingConvolution stream = test.stream();
       std::mt19937 random(seed);
       auto result = test.outputs();
@@ -194,12 +197,13 @@ TYPED_TEST(Streaming, EqualsTheFormulaInPiecesOfAnySize) {
 }
 
 TYPED_TEST(Streaming, CutsAndThreadsChangeNoBit) {
-  for (const Sizes& sizes : {Sizes{2, 3, 2, 41, 12}, Sizes{1, 8, 8, 700, 128}}) {
+  for (const Sizes& sizes :
+       {Sizes{2, 3, 2, 41, 12}, Sizes{1, 8, 8, 700, 128}, Sizes{1, 40, 40, 1000, 64}}) {
     std::vector<TypeParam> first;
     for (const int threads : {1, 2, 3}) {
       for (const std::int64_t piece :
            {std::int64_t{1}, std::int64_t{7}, sizes.block, 2 * sizes.block, std::int64_t{100000}}) {
-        Case<TypeParam> test(sizes, 5 * sizes.block + 3, 1, false, threads);
+        Case<TypeParam> test(sizes, 5 * sizes.block + sizes.taps, 1, false, threads);
         StreamingConvolution stream = test.stream();
         auto result = test.outputs();
         test.run(stream, result, [&] { return piece; });
@@ -213,8 +217,8 @@ TYPED_TEST(Streaming, CutsAndThreadsChangeNoBit) {
 
 TYPED_TEST(Streaming, WhatIsNotFiniteStaysInItsWindows) {
   using Limits = std::numeric_limits<TypeParam>;
-  for (const Sizes& sizes :
-       {Sizes{1, 1, 1, 37, 8}, Sizes{2, 2, 2, 20, 16}, Sizes{1, 1, 1, 5, 64}}) {
+  for (const Sizes& sizes : {Sizes{1, 1, 1, 37, 8}, Sizes{2, 2, 2, 20, 16}, Sizes{1, 1, 1, 5, 64},
+                             Sizes{1, 2, 1, 60, 4}}) {
     Case<TypeParam> test(sizes, 40 * sizes.block, 3);
     const std::int64_t last = test.samples.rows - 1;
     test.samples.at(0, 2 * sizes.block + 3) = Limits::quiet_NaN();
@@ -262,10 +266,11 @@ TYPED_TEST(Streaming, WeightsThatAreNotFinite) {
 
 TYPED_TEST(Streaming, ABlockAllocatesNothing) {
   for (const int threads : {1, 2}) {
-    Case<TypeParam> test({8, 1, 1, 5000, 64}, 64 * 50, 5, false, threads);
+    // Enough work to be shared.
+    Case<TypeParam> test({1, 40, 40, 1000, 64}, 64 * 50, 5, false, threads);
     test.samples.at(0, 700) = std::numeric_limits<TypeParam>::quiet_NaN();
     StreamingConvolution stream = test.stream();
-    Rows<TypeParam> result(8, 64 * 50);
+    Rows<TypeParam> result(40, 64 * 50);
     // The first parallel region may start threads.
     stream.process(test.samples.view(0, 64), result.view(0, 64));
     const long before = allocations;
@@ -280,7 +285,7 @@ TYPED_TEST(Streaming, ABlockAllocatesNothing) {
 }
 
 TYPED_TEST(Streaming, BeginsAnewAfterFlushAndReset) {
-  Case<TypeParam> test({1, 1, 1, 40, 16}, 100, 6);
+  Case<TypeParam> test({1, 1, 1, 400, 16}, 900, 6);
   StreamingConvolution stream = test.stream();
   auto first = test.outputs();
   test.run(stream, first, [] { return std::int64_t{30}; });

@@ -51,17 +51,28 @@ class PartitionedStream final : public detail::Stream {
     std::int64_t first;
     std::int64_t count;
   };
+  /// Some layers of the spectra of a group.
+  struct Layers {
+    std::int64_t group;
+    std::int64_t first;
+    std::int64_t count;  ///< or fewer, where they end
+  };
+  struct Partitions {
+    std::int64_t first;
+    std::int64_t count;
+  };
 
   void lay_out(Arena& arena);
   void transform_kernel(const TensorView& weight, std::int64_t channel, T* scratch);
-  void take(const Piece& piece, std::int64_t blocks) noexcept;
-  void transform_block(std::int64_t channel, std::int64_t block, T* scratch) noexcept;
-  void multiply(std::int64_t blocks) noexcept;
-  void give(std::int64_t blocks, const TensorView& outputs, std::int64_t first,
-            std::int64_t count) noexcept;
-  void repair(std::int64_t channel, std::int64_t block, T* sums, double* wide) const noexcept;
-  void compute(const Piece& piece, std::int64_t blocks, const TensorView& outputs,
-               std::int64_t first, std::int64_t count) noexcept;
+  void take(const Piece& piece) noexcept;
+  void transform_block(std::int64_t channel, T* scratch) noexcept;
+  void multiply() noexcept;
+  void multiply_layers(const Layers& range, const Partitions& part, std::int64_t block,
+                       std::int64_t count, bool adds) noexcept;
+  T* results(std::int64_t group, std::int64_t block) const noexcept;
+  void finish_block(const TensorView& outputs, std::int64_t first, std::int64_t count) noexcept;
+  void give(const TensorView& outputs, std::int64_t first, std::int64_t count) noexcept;
+  void repair(std::int64_t channel, T* sums, double* wide) const noexcept;
   T* scratch(int thread) const noexcept { return threads_memory_ + thread * thread_size_; }
 
   /// Sizes of one group.
@@ -71,7 +82,7 @@ class PartitionedStream final : public detail::Stream {
   std::int64_t taps_;
   std::int64_t block_;
   std::int64_t partitions_;
-  std::int64_t slots_;  ///< of the delay line, each of which is there twice
+  std::int64_t ahead_;  ///< blocks whose later partitions are computed together, or 0
   bool flip_;
   int threads_;
 
@@ -93,8 +104,8 @@ class PartitionedStream final : public detail::Stream {
   double* wide_ = nullptr;  ///< sums of a block, for each thread
   SampleHistory<T> history_;
 
-  std::int64_t blocks_ = 0;   ///< that were computed
-  std::int64_t pending_ = 0;  ///< samples of the next one
+  std::int64_t blocks_ = 0;   ///< before the one that is filled
+  std::int64_t pending_ = 0;  ///< samples in it
 };
 
 }  // namespace streaming

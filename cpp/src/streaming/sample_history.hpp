@@ -43,17 +43,6 @@ class SampleHistory {
     return std::find(flags, flags + channels * slots_, true) != flags + channels * slots_;
   }
 
-  /// `count` samples, `step` elements apart, to a block and those after it, from `offset` on.
-  void write(std::int64_t channel, std::int64_t index, std::int64_t offset, const T* from,
-             std::int64_t step, std::int64_t count) noexcept {
-    for (std::int64_t done = 0; done < count; ++index, offset = 0) {
-      const std::int64_t now = std::min(count - done, block_ - offset);
-      T* to = block(channel, index) + offset;
-      for (std::int64_t i = 0; i < now; ++i) to[i] = from[(done + i) * step];
-      done += now;
-    }
-  }
-
  private:
   std::int64_t slot(std::int64_t index) const noexcept { return (index + slots_) % slots_; }
 
