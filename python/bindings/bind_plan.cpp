@@ -197,6 +197,27 @@ py::tuple explain_pass(const std::string& pass, int rank, py::handle input_shape
                         plan.workspace_bytes());
 }
 
+/// Estimated seconds on one thread of each algorithm that takes a forward pass with a mirrored
+/// kernel, without a plan.
+py::dict estimate_convolution(int rank, py::handle input_shape, py::handle weight_shape,
+                              py::handle dtype, py::handle padding) {
+  CallOptions options;
+  read_options(
+      rank,
+      {py::int_(1), padding, py::int_(1), py::int_(1), py::none(), py::str("zeros"), py::int_(0),
+       Py_True, py::none(), Py_False, py::str("auto"), py::str("default"), py::int_(1)},
+      options);
+  const DataType type =
+      to_data_type(py::dtype::from_args(py::reinterpret_borrow<py::object>(dtype)), "dtype");
+  describe_shapes(options, Pass::forward, to_shape(input_shape, "input_shape"),
+                  to_shape(weight_shape, "weight_shape"), "weight_shape", type, false);
+  py::dict seconds;
+  for (const AlgorithmReport& report : explain(describe(options.description), options.plan)) {
+    if (report.refusal.empty()) seconds[report.name] = report.estimated_seconds;
+  }
+  return seconds;
+}
+
 }  // namespace
 
 void register_plan(py::module_& module) {
@@ -214,6 +235,7 @@ void register_plan(py::module_& module) {
       .def_property_readonly("workspace_bytes", &PlannedPass::workspace_bytes)
       .def_property_readonly("packed_bytes", &PlannedPass::packed_bytes);
   module.def("explain_pass", explain_pass);
+  module.def("estimate_convolution", estimate_convolution);
 }
 
 }  // namespace fastconv::python

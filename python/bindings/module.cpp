@@ -6,6 +6,7 @@ PYBIND11_MODULE(_core, module) {
   fastconv::python::register_errors(module);
   fastconv::python::register_convolution(module);
   fastconv::python::register_plan(module);
+  fastconv::python::register_streaming(module);
   fastconv::python::register_configuration(module);
   fastconv::python::register_fourier(module);
 }

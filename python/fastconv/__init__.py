@@ -8,6 +8,7 @@ Deep-learning convention: "convolution" is cross-correlation unless ``flip=True`
 `fastconv.grad`                         gradients of input and weight
 `conv1d_backward` ... `conv3d_backward` all gradients of a call at once
 `plan`                                  weights prepared once for many calls
+`StreamingConv1d`                       signals that arrive piece by piece
 `explain`, `algorithms`                 which algorithm, and why
 `fastconv.signal`                       drop-ins for functions of ``scipy.signal``
 `fastconv.reference`                    the definition of it all, in NumPy
@@ -36,9 +37,11 @@ from fastconv._functional import (
     corr2d,
 )
 from fastconv._plan import ConvPlan, algorithms, explain, plan
+from fastconv._streaming import StreamingConv1d
 
 __all__ = [
     "ConvPlan",
+    "StreamingConv1d",
     "UnsupportedError",
     "__version__",
     "algorithms",

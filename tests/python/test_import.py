@@ -23,10 +23,14 @@ NAMES = {
         *(f"conv{rank}d_backward" for rank in (1, 2, 3)),
         *("corr2d", "plan", "ConvPlan", "explain", "algorithms", "set_num_threads"),
         *("get_num_threads", "threads", "show_config", "cpu_info", "UnsupportedError"),
+        "StreamingConv1d",
         *("grad", "signal", "reference"),
     },
     "fastconv.grad": {f"conv{rank}d_{of}" for rank in (1, 2, 3) for of in ("input", "weight")},
-    "fastconv.signal": {"convolve", "correlate", "convolve2d", "correlate2d"},
+    "fastconv.signal": {
+        *("convolve", "correlate", "convolve2d", "correlate2d"),
+        *("fftconvolve", "oaconvolve", "choose_conv_method"),
+    },
     "fastconv.reference": {"conv", "conv_transpose", "conv_input", "conv_weight", "conv_bias"},
 }
 

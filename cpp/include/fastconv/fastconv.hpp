@@ -6,5 +6,6 @@
 #include "fastconv/error.hpp"
 #include "fastconv/plan.hpp"
 #include "fastconv/problem.hpp"
+#include "fastconv/streaming.hpp"
 #include "fastconv/tensor_view.hpp"
 #include "fastconv/threads.hpp"
