@@ -10,7 +10,7 @@
 ///
 ///     sum_a exp(-2 pi i a b / r) * (exp(-2 pi i a k / N) * number k of old transform a)
 ///
-/// and number k of transform q, of `after` ones, lies at k * after + q. Frequencies k + 1/4 in place
+/// and number k of transform q, of `after` ones, lies at k * after + q. Frequencies k + 1/4 instead
 /// of k change the twiddle factors alone: those of the first stage are no longer one.
 ///
 /// A stage of radix 8 keeps 8 complex numbers, 16 vectors, and 32 registers hold all that it needs.
