@@ -34,6 +34,15 @@ ImageShape describe_shapes(CallOptions& options, Pass pass,
   return shape;
 }
 
+std::size_t to_bytes(py::handle max_workspace) {
+  const std::int64_t bytes = to_integer(max_workspace, "max_workspace");
+  if (bytes < 1) {
+    throw ValueError("max_workspace: got " + std::to_string(bytes) +
+                     ", needs a positive number of bytes, or None for 256 MiB");
+  }
+  return static_cast<std::size_t>(bytes);
+}
+
 /// One pass of a ConvPlan: the weights packed, the algorithm chosen.
 class PlannedPass {
  public:
@@ -41,7 +50,8 @@ class PlannedPass {
               py::handle input_shape, py::handle dtype, py::handle bias, py::handle stride,
               py::handle padding, py::handle dilation, py::handle groups, py::handle layout,
               py::handle padding_mode, py::handle padding_value, py::handle flip,
-              py::handle activation, py::handle algorithm, py::handle precision, py::handle threads)
+              py::handle activation, py::handle algorithm, py::handle precision, py::handle threads,
+              py::handle max_workspace)
       : type_(
             to_data_type(py::dtype::from_args(py::reinterpret_borrow<py::object>(dtype)), "dtype")),
         bias_(to_bias(bias)) {
@@ -59,6 +69,7 @@ class PlannedPass {
       problem = widened(problem);
       narrows_ = true;
     }
+    if (!max_workspace.is_none()) options_.plan.max_workspace = to_bytes(max_workspace);
     plan_ = std::make_unique<Plan>(problem, options_.plan);
     if (!weight.is_none()) {
       weight_ = to_array(weight, "weight");
@@ -224,7 +235,7 @@ void register_plan(py::module_& module) {
   using Handle = py::handle;
   py::class_<PlannedPass>(module, "PlannedPass")
       .def(py::init<const std::string&, int, Handle, Handle, Handle, Handle, Handle, Handle, Handle,
-                    Handle, Handle, Handle, Handle, Handle, Handle, Handle, Handle, Handle,
+                    Handle, Handle, Handle, Handle, Handle, Handle, Handle, Handle, Handle, Handle,
                     Handle>())
       .def("forward", &PlannedPass::forward)
       .def("backward_input", &PlannedPass::backward_input)

@@ -37,7 +37,7 @@ def algorithms() -> list[str]:
     --------
     >>> import fastconv
     >>> fastconv.algorithms()
-    ['depthwise', 'direct', 'separable', 'winograd', 'reference']
+    ['depthwise', 'direct', 'separable', 'winograd', 'fft', 'reference']
     """
     return _core.algorithm_names()
 
@@ -81,6 +81,7 @@ class _Options:
             raise TypeError(f"dtype: got {dtype!r}, needs the name of a dtype: {error}") from None
         self.shared = shared
         self.weight: Array | None = None
+        self.max_workspace: SupportsIndex | None = None
 
     def explain(
         self,
@@ -141,6 +142,7 @@ class _Options:
             algorithm,
             precision,
             threads,
+            self.max_workspace,
         )
 
     def _measure(self, pass_name: str, algorithm: str, precision: str, threads: Any) -> float:
@@ -303,6 +305,7 @@ def plan(
     threads: SupportsIndex | None = None,
     passes: Sequence[str] = ("forward",),
     measure: bool = False,
+    max_workspace: SupportsIndex | None = None,
 ) -> ConvPlan:
     """Prepare a convolution for many calls: choose its algorithm and arrange its weights once.
 
@@ -323,6 +326,10 @@ def plan(
         What the plan will be asked for.
     measure : bool, default False
         Choose the algorithm by running each once rather than by the estimates.
+    max_workspace : int, optional
+        Bytes of scratch memory that a call keeps to, 256 MiB by default: transforms, which could
+        use more, work in smaller blocks. One block of the smallest size is always allowed, and
+        the weights that the plan arranges do not count.
 
     Returns
     -------
@@ -365,6 +372,7 @@ def plan(
         activation,
     )
     options = _Options("weight_or_shape", weight_shape, input_shape, dtype, *shared)
+    options.max_workspace = max_workspace
     if weight is not None and weight.dtype != options.dtype:
         if not np.can_cast(weight.dtype, options.dtype):
             raise TypeError(

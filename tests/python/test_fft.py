@@ -205,6 +205,28 @@ def test_views_that_are_not_contiguous(rng, layout):
     check_forward(x, w, layout=layout, padding=(2, 0), **FFT)
 
 
+def test_a_plan_keeps_to_its_workspace(rng):
+    x, w = (random_array(rng, shape, np.float32) for shape in ((1, 32, 90, 90), (32, 32, 15, 15)))
+    ample = fastconv.plan(w, x.shape, padding=7, threads=1, **FFT)
+    scarce = fastconv.plan(w, x.shape, padding=7, threads=1, max_workspace=1 << 20, **FFT)
+    # Both hold the kernels' spectra as well.
+    assert scarce.workspace_bytes < ample.workspace_bytes / 2
+    np.testing.assert_array_equal(scarce(x), ample(x))
+    gradient = ample(x)
+    fits = {"padding": 7, "passes": ("backward_weight",), "max_workspace": 1 << 20}
+    actual = fastconv.plan(w.shape, x.shape, **fits, **FFT).backward_weight(x, gradient)
+    expected = fastconv.grad.conv2d_weight(x, w.shape, gradient, padding=7, algorithm="direct")
+    np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("value", "error"), [(0, ValueError), (-5, ValueError), (1.5, TypeError), (True, TypeError)]
+)
+def test_a_cap_that_is_not_a_number_of_bytes(value, error):
+    with pytest.raises(error, match="max_workspace"):
+        fastconv.plan(np.ones((1, 1, 3, 3), np.float32), (1, 1, 9, 9), max_workspace=value)
+
+
 def test_auto_finds_it_and_strict_precision_excludes_it():
     shapes = ((16, 16, 31, 31), (1, 16, 256, 256))
     assert fastconv.plan(np.ones(shapes[0], np.float32), shapes[1], padding=15).algorithm == "fft"

@@ -21,18 +21,20 @@ std::optional<std::string> refuses(const Problem& problem) {
 
 /// Measured beside `direct`: with one output channel for each input channel mostly two to four
 /// times as fast; with several, `direct` computes them together from what it loads once, and is
-/// faster in most layouts.
+/// faster in most layouts. Wide kernels have less to gain.
 double estimate_cost(const Problem& problem, int threads) {
   // Phases that are interleaved along a row leave it little ahead, or behind.
   const bool interleaves =
       problem.pass == Pass::backward_input && !problem.channels_last && problem.axes[2].stride > 1;
+  const bool wide = problem.axes[2].kernel > 7;
   // Without masks the ends of rows are slow, and narrow vectors leave loads to limit wide kernels.
   constexpr std::int64_t kFewChannels = 8;
-  constexpr std::int64_t kWideKernel = 7;
-  const bool loads = !active_kernels().float32.depthwise.masks_loads &&
-                     problem.pass != Pass::backward_weight && problem.g < kFewChannels &&
-                     problem.axes[2].kernel > kWideKernel;
-  const double ratio = problem.k != problem.g || loads ? 1.25 : interleaves ? 1.05 : 0.5;
+  const bool loads = wide && !active_kernels().float32.depthwise.masks_loads &&
+                     problem.pass != Pass::backward_weight && problem.g < kFewChannels;
+  const double ratio = problem.k != problem.g || loads ? 1.25
+                       : interleaves                   ? 1.05
+                       : wide                          ? 0.85
+                                                       : 0.5;
   return ratio * direct::estimate_cost(problem, threads);
 }
 

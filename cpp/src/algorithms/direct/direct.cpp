@@ -27,12 +27,13 @@ std::optional<std::string> refuses(const Problem& problem) {
 }
 
 /// Multiply-adds at the rate of the microkernels, which a group with few channels to compute does
-/// not reach, plus moving images once and arranging weights, plus the call.
+/// not reach, plus moving images once, which many taps hide, and arranging weights, plus the call.
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 2e-6;
   constexpr double kVectorMultiplyAddsPerSecond = 8e9;
   constexpr double kImageBytesPerSecond = 12e9;
   constexpr std::int64_t kRows = 8;
+  constexpr double kTapsThatHideNothing = 9.0;
   const bool backward = problem.pass == Pass::backward_input;
   // Going backward the weights of a block lie far apart, unless they are fetched while others are
   // used.
@@ -46,14 +47,17 @@ double estimate_cost(const Problem& problem, int threads) {
                                                    : kernels.int64.lanes;
   const std::int64_t channels = (backward ? problem.c : problem.k) / problem.g;
   const double used_rows =
-      static_cast<double>(std::min(kRows, 2 + channels)) / static_cast<double>(kRows);
+      static_cast<double>(std::min(kRows, 1 + 2 * channels)) / static_cast<double>(kRows);
   const auto bytes = [](const std::array<std::int64_t, 5>& sizes, DataType element) {
     double count = static_cast<double>(size_of(element));
     for (const std::int64_t size : sizes) count *= static_cast<double>(size);
     return count;
   };
-  const double image_bytes = bytes(problem.input_sizes(), problem.input_type) +
-                             bytes(problem.output_sizes(), problem.output_type);
+  const auto& axes = problem.axes;
+  const auto taps = static_cast<double>(axes[0].kernel * axes[1].kernel * axes[2].kernel);
+  const double image_bytes = (bytes(problem.input_sizes(), problem.input_type) +
+                              bytes(problem.output_sizes(), problem.output_type)) *
+                             std::min(1.0, kTapsThatHideNothing / taps);
   return kCallSeconds +
          (problem.multiply_adds() / (kVectorMultiplyAddsPerSecond * lanes * used_rows) +
           image_bytes / kImageBytesPerSecond +

@@ -54,12 +54,12 @@ std::optional<std::string> refuses(const Problem& problem) {
 }
 
 double estimate_cost(const Problem& problem, int threads) {
-  constexpr double kCallSeconds = 12e-6;
+  constexpr double kCallSeconds = 2e-6;
   constexpr double kSmallMultiplyAddsPerSecond = 1e10;
   if (is_small(problem)) {
     return kCallSeconds + problem.multiply_adds() / kSmallMultiplyAddsPerSecond / threads;
   }
-  return kCallSeconds + choose_tile(problem).seconds / threads;
+  return choose_tile(problem).seconds / threads;
 }
 
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads,

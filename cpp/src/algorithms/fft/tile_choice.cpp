@@ -17,14 +17,6 @@ constexpr std::int64_t kLongest = 512;
 constexpr std::int64_t kTileCounts[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96};
 constexpr std::int64_t kMostTileCount = 96;
 
-double stages(std::int64_t length) {
-  double count = 0.0;
-  for (const int radix : {8, 11, 7, 5, 4, 3, 2}) {
-    for (; length % radix == 0; length /= radix) count += 1.0;
-  }
-  return count;
-}
-
 struct Counts {
   double tiles;     ///< of all images and regions
   double sources;   ///< spectra that a tile's source has, of all groups
@@ -35,40 +27,44 @@ struct Counts {
   double bytes;  ///< of an element
 };
 
-/// Seconds from a fit to measurements with AVX-512 in float32.
+/// Seconds, fitted to the times of 287 layers in float32 with AVX-512 and raised by a tenth, as the
+/// estimates of the other algorithms are on such layers. What a complex vector costs on its way
+/// through all stages of a transform hardly depends on their number.
 double cost(const fft::TileSize& size, const Counts& counts) {
-  constexpr double kStageVector = 2.2e-9;       // a complex vector through a stage
-  constexpr double kTransposedVector = 1.2e-9;  // one between the steps
-  constexpr double kFactorVector = 1.5e-9;
-  constexpr double kCallSeconds = 60e-9;
-  constexpr double kProductVector = 0.65e-9;
-  constexpr double kMovedVector = 2.0e-9;  // packed or stored, and written as a spectrum
-  constexpr double kSpectrumBytesPerSecond = 16e9;
+  constexpr double kCallSeconds = 1e-6;
+  constexpr double kTransformSeconds = 28e-9;
+  constexpr double kVectorSeconds = 6.7e-9;
+  constexpr double kVectorBeyondFirstCacheSeconds = 1.2e-9;
+  constexpr double kFactorSeconds = 1.75e-9;
+  constexpr double kProductSeconds = 1.4e-9;
+  // Spectra of kernels: written and read, where they fit a cache, and where they do not.
+  constexpr double kKernelSeconds = 2e-9;
+  constexpr double kKernelBeyondSecondCacheSeconds = 7e-9;
+  constexpr double kKernelInMemorySeconds = 27e-9;
+  constexpr double kFirstCacheBytes = 32768.0;
+  constexpr double kSecondCacheBytes = 8e6;
+  constexpr double kLastCacheBytes = 48e6;
   const auto vectors_of = [&](std::int64_t count) {
     return static_cast<double>(ceil_divide(count, static_cast<std::int64_t>(counts.lanes)));
   };
-  const std::int64_t half = size.rows / 2;
-  const double column_vectors = vectors_of(size.columns);
-  const double row_blocks = vectors_of(size.depth * half);
-  const double rows = static_cast<double>(size.depth * half);
-  const double columns = static_cast<double>(size.columns);
-  const double layers = row_blocks * columns;
-  const double in_rows = rows * column_vectors;
-  double stage_vectors =
-      in_rows * (stages(half) + stages(size.depth)) + layers * stages(size.columns);
-  const double plane_bytes = static_cast<double>(size.points()) * counts.bytes;
-  if (plane_bytes > 32768.0) stage_vectors *= 1.35;
-  if (plane_bytes > 524288.0) stage_vectors *= 1.2;
-  const double transform = kCallSeconds + stage_vectors * kStageVector +
-                           (in_rows + layers) * kTransposedVector + in_rows * kMovedVector +
-                           (size.sequence ? in_rows * kFactorVector : 0.0);
-  const double spectrum_bytes = 2.0 * layers * counts.lanes * counts.bytes;
-  const double transforms = counts.tiles * (counts.sources + counts.results) + counts.kernels;
-  const double product =
-      counts.tiles * layers *
-      (counts.products * kProductVector + (counts.sources + counts.results) * kMovedVector);
-  const double moved = 2.0 * counts.kernels * spectrum_bytes / kSpectrumBytesPerSecond;
-  return transforms * transform + product + moved;
+  const std::int64_t rows = size.depth * size.rows / 2;
+  const double along_rows = static_cast<double>(rows) * vectors_of(size.columns);
+  const double layers = vectors_of(rows) * static_cast<double>(size.columns);
+  double vector_seconds = kVectorSeconds;
+  if (static_cast<double>(size.points()) * counts.bytes > kFirstCacheBytes) {
+    vector_seconds += kVectorBeyondFirstCacheSeconds;
+  }
+  const double transform = kTransformSeconds + (along_rows + layers) * vector_seconds +
+                           (size.sequence ? along_rows * kFactorSeconds : 0.0);
+  const double kernel_vectors = counts.kernels * layers;
+  const double kernel_bytes = 2.0 * kernel_vectors * counts.lanes * counts.bytes;
+  double kernel_seconds = kKernelSeconds;
+  if (kernel_bytes > kSecondCacheBytes) kernel_seconds += kKernelBeyondSecondCacheSeconds;
+  if (kernel_bytes > kLastCacheBytes) kernel_seconds += kKernelInMemorySeconds;
+  return kCallSeconds +
+         (counts.tiles * (counts.sources + counts.results) + counts.kernels) * transform +
+         counts.tiles * layers * counts.products * kProductSeconds +
+         kernel_vectors * kernel_seconds;
 }
 
 /// Lengths t such that t - reach positions, some tiles long, cover all: for each number of tiles
