@@ -36,6 +36,7 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kVectorSeconds = 6.7e-9;
   constexpr double kVectorBeyondFirstCacheSeconds = 1.2e-9;
   constexpr double kFactorSeconds = 1.75e-9;
+  constexpr double kTransposedVectorSeconds = 20e-9;
   constexpr double kProductSeconds = 1.4e-9;
   // Spectra of kernels: written and read, where they fit a cache, and where they do not.
   constexpr double kKernelSeconds = 2e-9;
@@ -63,6 +64,9 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   if (kernel_bytes > kLastCacheBytes) kernel_seconds += kKernelInMemorySeconds;
   return kCallSeconds +
          (counts.tiles * (counts.sources + counts.results) + counts.kernels) * transform +
+         (counts.transposed ? counts.tiles * (counts.sources + counts.results) * along_rows *
+                                  kTransposedVectorSeconds
+                            : 0.0) +
          counts.tiles * layers * counts.products * kProductSeconds +
          kernel_vectors * kernel_seconds;
 }
@@ -116,7 +120,8 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
                 groups * sources * results,
                 groups * sources * results,
                 number(lanes),
-                single ? 4.0 : 8.0};
+                single ? 4.0 : 8.0,
+                problem.channels_last};
   TileChoice best{{}, -1.0};
   const auto consider = [&](const fft::TileSize& size) {
     const Extent sizes =
