@@ -56,6 +56,14 @@ LAYERS = (
     Layer("1023 taps, 8192 samples", (1, 1, 8192), (1, 1, 1023)),
 )
 
+LARGE_KERNELS = (
+    Layer("9x9, 64 to 4 channels, 40x40", (1, 64, 40, 40), (4, 64, 9, 9)),
+    Layer("31x31, 4 to 2 channels, 80x80", (1, 4, 80, 80), (2, 4, 31, 31)),
+    Layer("63x63, one channel, 160x160", (1, 1, 160, 160), (1, 1, 63, 63)),
+    Layer("7x7x7, 4 to 2 channels, 24x24x24", (1, 4, 24, 24, 24), (2, 4, 7, 7, 7)),
+    Layer("4095 taps, 20000 samples", (1, 1, 20000), (1, 1, 4095)),
+)
+
 
 def correlate(x: Array, w: Array) -> Array:
     """Correlate without padding, tap by tap, in the arrays' own dtype.
@@ -217,6 +225,31 @@ def measure_transforms(dtype: Any, channels: int, algorithm: str) -> dict[str, f
         arrays = [random_values(rng, shape, dtype, "normal") for shape in shapes]
         truth = definition(pass_name, *(array.astype(np.longdouble) for array in arrays))
         error = np.abs(computed(pass_name, *arrays, algorithm) - truth)
+        worst[pass_name] = float(error.max() / np.abs(truth).max())
+    return worst
+
+
+def measure_large_kernels(layer: Layer, dtype: Any) -> dict[str, float]:
+    """Find the largest error of "fft" on normal numbers as a part of the largest result.
+
+    Parameters
+    ----------
+    layer : Layer
+    dtype : dtype
+
+    Returns
+    -------
+    dict
+        For each pass.
+    """
+    rng = np.random.default_rng(3)
+    shapes = (layer.input_shape, layer.weight_shape, layer.output_shape)
+    arrays = [random_values(rng, shape, dtype, "normal") for shape in shapes]
+    exact = [array.astype(np.longdouble) for array in arrays]
+    worst = {}
+    for pass_name in _PASSES:
+        truth = definition(pass_name, *exact)
+        error = np.abs(computed(pass_name, *arrays, "fft") - truth)
         worst[pass_name] = float(error.max() / np.abs(truth).max())
     return worst
 
@@ -403,6 +436,17 @@ def main() -> None:
             )
             separable.append([dtype, f"{size}x{size}", *(", ".join(pair) for pair in pairs)])
     _print_table(["dtype", "kernel", *names], separable)
+
+    print("Largest error of fft as a part of the largest result, normal numbers\n")
+    large = []
+    for layer in LARGE_KERNELS:
+        figures = []
+        for dtype in (np.float32, np.float64):
+            errors = measure_large_kernels(layer, dtype)
+            figures += [f"{errors[name]:.1e}" for name in _PASSES]
+        large.append([layer.name, *figures])
+    header = [f"{dtype}, {name}" for dtype in ("float32", "float64") for name in _PASSES]
+    _print_table(["layer", *header], large)
 
     print("The same product added up again and again, float32: relative error\n")
     equal = []

@@ -24,7 +24,8 @@ struct Counts {
   double products;  ///< of spectra, for each tile
   double kernels;   ///< spectra of kernels
   double lanes;
-  double bytes;  ///< of an element
+  double bytes;     ///< of an element
+  bool transposed;  ///< channels-last memory, which planes are taken out of and put back into
 };
 
 /// Seconds, fitted to the times of 287 layers in float32 with AVX-512 and raised by a tenth, as the
