@@ -131,6 +131,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     T* sources;
     T* results;
     std::uint8_t* non_finite;
+    bool adds;
+    bool in_order;  ///< several tiles may write one element
   };
 
   static T* packed_spectra(void* packed) {
@@ -222,20 +224,25 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   void compute_round(const Call& call, std::int64_t first, std::int64_t end) const {
-    const auto blocks = static_cast<std::int64_t>(schedule_.blocks.size());
-    parallel_for((end - first) * blocks, schedule_.blocks_in_parallel ? threads_ : 1,
-                 [&](std::int64_t index, int thread) {
-                   const std::int64_t unit = first + index / blocks;
-                   const Workspace& memory = call.memory;
-                   const Item item{schedule_.blocks[static_cast<std::size_t>(index % blocks)],
-                                   unit / schedule_.shares,
-                                   unit % schedule_.shares,
-                                   call.kernels + (unit - first) * schedule_.kernel_size(),
-                                   memory.sources + thread * memory.sources_stride,
-                                   memory.results + thread * memory.results_stride,
-                                   memory.tiles + thread * memory.tiles_stride};
-                   compute_item(call, item, thread);
-                 });
+    for (const BlockStage& stage : schedule_.stages) {
+      const bool in_parallel = schedule_.blocks_in_parallel && !stage.in_order;
+      parallel_for((end - first) * stage.count, in_parallel ? threads_ : 1,
+                   [&](std::int64_t index, int thread) {
+                     const std::int64_t unit = first + index / stage.count;
+                     const auto block = static_cast<std::size_t>(stage.first + index % stage.count);
+                     const Workspace& memory = call.memory;
+                     const Item item{schedule_.blocks[block],
+                                     unit / schedule_.shares,
+                                     unit % schedule_.shares,
+                                     call.kernels + (unit - first) * schedule_.kernel_size(),
+                                     memory.sources + thread * memory.sources_stride,
+                                     memory.results + thread * memory.results_stride,
+                                     memory.tiles + thread * memory.tiles_stride,
+                                     stage.adds,
+                                     stage.in_order};
+                     compute_item(call, item, thread);
+                   });
+    }
   }
 
   /// `outer` is the number of the thread; where blocks are computed one by one their parts are
@@ -251,7 +258,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     parallel_for(ceil_divide(layers, step), threads, [&](std::int64_t index, int) {
       multiply(item, index * step, std::min(step, layers - index * step));
     });
-    store_results(call, item, threads, scratch);
+    store_results(call, item, item.in_order ? 1 : threads, scratch);
   }
 
   direct::SourcePadding source_padding() const {
@@ -352,7 +359,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
           {n, runs, origin, size},
           item.group * schedule_.channels.destinations + first_channel + first, count,
           {planes, tile.pitch[2], tile.pitch[1] * tile.pitch[2], tile.plane_size},
-          problem_.accumulate);
+          problem_.accumulate || item.adds);
     });
   }
 

@@ -1,6 +1,7 @@
 #include "algorithms/fft/regions.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 namespace fastconv::fft_convolution {
@@ -38,8 +39,10 @@ Regions::Regions(const Problem& problem) {
     const Axis& axis = problem.axes[a];
     if (problem.pass == Pass::backward_input) {
       // Elements that no tap meets have runs without taps: their spectra are zeros.
-      axes_[a] = split_by_dilation(
-          direct::backward_phases(axis, PaddingMode::zeros, problem.flip, false).front());
+      for (const AxisPhases& phases :
+           direct::backward_phases(axis, problem.padding_mode, problem.flip, false)) {
+        std::ranges::move(split_by_dilation(phases), std::back_inserter(axes_[a]));
+      }
     } else {
       axes_[a] = split_by_dilation(direct::forward_phases(axis, problem.flip));
     }
@@ -63,6 +66,22 @@ std::vector<Runs> Regions::runs(std::int64_t region) const {
     }
   }
   return all;
+}
+
+bool Regions::adds(std::int64_t region) const {
+  return std::ranges::any_of(phases(region), [](const AxisPhases* axis) { return axis->adds; });
+}
+
+bool Regions::repeats(std::int64_t region) const {
+  return std::ranges::any_of(phases(region), [](const AxisPhases* axis) { return axis->repeats; });
+}
+
+std::int64_t Regions::tile_count(std::size_t axis, std::int64_t positions) const {
+  std::int64_t count = 0;
+  for (const AxisPhases& phases : axes_[axis]) {
+    count += direct::ceil_divide(phases.count, positions);
+  }
+  return count;
 }
 
 std::int64_t Regions::planes() const {

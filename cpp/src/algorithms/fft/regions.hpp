@@ -15,8 +15,9 @@ using direct::Tile;
 /// A problem as dense correlations: positions, taps and shifts along each axis, in the terms of
 /// direct/geometry.hpp. Forward, a stride makes planes of the source; backward, runs of the
 /// destination; dilation alone makes several regions, one for each place on the grid that the taps
-/// of an output lie on, with the same kernel. The weight gradient reads the input like the forward
-/// pass.
+/// of an output lie on, with the same kernel. Going backward through padding that repeats the
+/// input, further regions add the gradients of the copies. The weight gradient reads the input like
+/// the forward pass.
 class Regions {
  public:
   explicit Regions(const Problem& problem);
@@ -28,7 +29,13 @@ class Regions {
   /// All combinations of one run of each axis.
   std::vector<Runs> runs(std::int64_t region) const;
 
-  /// Of the first region, which is the largest.
+  /// Whether a region adds to what others wrote, and whether it writes an element several times.
+  bool adds(std::int64_t region) const;
+  bool repeats(std::int64_t region) const;
+  /// Tiles of so many positions along an axis, of all of its phases.
+  std::int64_t tile_count(std::size_t axis, std::int64_t positions) const;
+
+  /// Of the first region.
   std::int64_t positions(std::size_t axis) const { return axes_[axis].front().count; }
   std::int64_t reach(std::size_t axis) const { return axes_[axis].front().reach; }
   std::int64_t planes() const;

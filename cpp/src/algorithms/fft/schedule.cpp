@@ -79,10 +79,15 @@ void Schedule<T>::choose_blocks(std::int64_t images, int threads, std::int64_t m
   const std::int64_t least = 3 * tile_bytes <= most_bytes ? 3 : 1;
   block_tiles =
       std::clamp<std::int64_t>(std::max(wanted, least), 1, std::max<std::int64_t>(1, most));
-  for (std::size_t region = 0; region < tiles.size(); ++region) {
-    const std::int64_t count = images * tiles[region].tile_count();
-    for (std::int64_t first = 0; first < count; first += block_tiles) {
-      blocks.push_back({region, first, std::min(block_tiles, count - first)});
+  // Those that add to what others write come last.
+  for (const bool adds : {false, true}) {
+    for (std::int64_t region = 0; region < regions.count(); ++region) {
+      if (regions.adds(region) != adds) continue;
+      if (stages.empty() || adds) {
+        stages.push_back(
+            {static_cast<std::int64_t>(blocks.size()), 0, adds, regions.repeats(region)});
+      }
+      append_blocks(region, images);
     }
   }
   const std::int64_t items = units_per_round * static_cast<std::int64_t>(blocks.size());
@@ -91,6 +96,16 @@ void Schedule<T>::choose_blocks(std::int64_t images, int threads, std::int64_t m
       threads == 1 || (items >= 2 * threads && threads * block_bytes <= most_bytes);
   units_in_parallel = threads == 1 || (units >= 2 * threads &&
                                        threads * (block_bytes + kernel_bytes) <= most_bytes);
+}
+
+template <class T>
+void Schedule<T>::append_blocks(std::int64_t region, std::int64_t images) {
+  const auto index = static_cast<std::size_t>(region);
+  const std::int64_t count = images * tiles[index].tile_count();
+  for (std::int64_t first = 0; first < count; first += block_tiles) {
+    blocks.push_back({index, first, std::min(block_tiles, count - first)});
+    ++stages.back().count;
+  }
 }
 
 template class Schedule<float>;

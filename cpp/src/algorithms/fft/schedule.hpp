@@ -16,6 +16,15 @@ struct TileBlock {
   std::int64_t count;
 };
 
+/// Blocks that may be computed in any order, or one after the other, before those of the next
+/// stage.
+struct BlockStage {
+  std::int64_t first;
+  std::int64_t count;
+  bool adds;      ///< to what earlier stages wrote
+  bool in_order;  ///< since several blocks may write one element
+};
+
 /// Everything that is decided before the arrays are seen. The sizes of tiles and blocks, which the
 /// order of sums depends on, follow from the problem alone and not from the threads.
 template <class T>
@@ -40,6 +49,7 @@ class Schedule {
   std::int64_t units_per_round;
 
   std::vector<TileBlock> blocks;
+  std::vector<BlockStage> stages;
   std::int64_t block_tiles;  ///< at most
 
   std::int64_t kernel_layer_step;
@@ -61,6 +71,7 @@ class Schedule {
  private:
   void choose_shares(std::int64_t groups, std::int64_t most_bytes);
   void choose_blocks(std::int64_t images, int threads, std::int64_t most_bytes);
+  void append_blocks(std::int64_t region, std::int64_t images);
   std::int64_t spectrum_bytes() const {
     return transform->layers() * transform->number_size() * static_cast<std::int64_t>(sizeof(T));
   }

@@ -127,11 +127,11 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
   const auto consider = [&](const fft::TileSize& size) {
     const Extent sizes =
         size.sequence ? Extent{1, 1, size.points()} : Extent{size.depth, size.rows, size.columns};
-    double tiles = number(problem.n * regions.count());
+    double tiles = number(problem.n);
     for (std::size_t a = 0; a < 3; ++a) {
       const std::int64_t positions = sizes[a] - regions.reach(a);
       if (positions < 1) return;
-      tiles *= number(ceil_divide(regions.positions(a), positions));
+      tiles *= number(regions.tile_count(a, positions));
     }
     counts.tiles = tiles;
     const double seconds = cost(size, counts);
