@@ -17,6 +17,14 @@ constexpr std::int64_t kLongest = 512;
 constexpr std::int64_t kTileCounts[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96};
 constexpr std::int64_t kMostTileCount = 96;
 
+double stages(std::int64_t length) {
+  double count = 0.0;
+  for (const int radix : {8, 11, 7, 5, 4, 3, 2}) {
+    for (; length % radix == 0; length /= radix) count += 1.0;
+  }
+  return count;
+}
+
 struct Counts {
   double tiles;     ///< of all images and regions
   double sources;   ///< spectra that a tile's source has, of all groups
@@ -29,13 +37,15 @@ struct Counts {
 };
 
 /// Seconds, fitted to the times of 287 layers in float32 with AVX-512 and raised by a tenth, as the
-/// estimates of the other algorithms are on such layers. What a complex vector costs on its way
-/// through all stages of a transform hardly depends on their number.
+/// estimates of the other algorithms are on such layers.
 double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kCallSeconds = 1e-6;
   constexpr double kTransformSeconds = 28e-9;
-  constexpr double kVectorSeconds = 6.7e-9;
+  // A complex vector packed or stored and transposed, and on its way through a stage.
+  constexpr double kVectorSeconds = 1.8e-9;
+  constexpr double kStageSeconds = 2.4e-9;
   constexpr double kVectorBeyondFirstCacheSeconds = 1.2e-9;
+  constexpr double kVectorBeyondSecondCacheSeconds = 2e-9;
   constexpr double kFactorSeconds = 1.75e-9;
   constexpr double kTransposedVectorSeconds = 20e-9;
   constexpr double kProductSeconds = 1.4e-9;
@@ -44,6 +54,7 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kKernelBeyondSecondCacheSeconds = 7e-9;
   constexpr double kKernelInMemorySeconds = 27e-9;
   constexpr double kFirstCacheBytes = 32768.0;
+  constexpr double kPlaneInSecondCacheBytes = 400e3;
   constexpr double kSecondCacheBytes = 8e6;
   constexpr double kLastCacheBytes = 48e6;
   const auto vectors_of = [&](std::int64_t count) {
@@ -53,10 +64,13 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   const double along_rows = static_cast<double>(rows) * vectors_of(size.columns);
   const double layers = vectors_of(rows) * static_cast<double>(size.columns);
   double vector_seconds = kVectorSeconds;
-  if (static_cast<double>(size.points()) * counts.bytes > kFirstCacheBytes) {
-    vector_seconds += kVectorBeyondFirstCacheSeconds;
-  }
+  const double plane_bytes = static_cast<double>(size.points()) * counts.bytes;
+  if (plane_bytes > kFirstCacheBytes) vector_seconds += kVectorBeyondFirstCacheSeconds;
+  if (plane_bytes > kPlaneInSecondCacheBytes) vector_seconds += kVectorBeyondSecondCacheSeconds;
+  const double stage_vectors =
+      along_rows * (stages(size.rows / 2) + stages(size.depth)) + layers * stages(size.columns);
   const double transform = kTransformSeconds + (along_rows + layers) * vector_seconds +
+                           stage_vectors * kStageSeconds +
                            (size.sequence ? along_rows * kFactorSeconds : 0.0);
   const double kernel_vectors = counts.kernels * layers;
   const double kernel_bytes = 2.0 * kernel_vectors * counts.lanes * counts.bytes;
@@ -75,12 +89,13 @@ double cost(const fft::TileSize& size, const Counts& counts) {
 /// Lengths t such that t - reach positions, some tiles long, cover all: for each number of tiles
 /// the shortest transform.
 std::vector<std::int64_t> lengths(std::int64_t positions, std::int64_t reach, std::int64_t step,
-                                  std::int64_t least) {
+                                  std::int64_t longest) {
+  const std::int64_t least = step;
   std::vector<std::int64_t> result;
   for (const std::int64_t tiles : kTileCounts) {
     const std::int64_t wanted = std::max(least, ceil_divide(positions, tiles) + reach);
     const std::int64_t length = step * fft::next_supported_length(ceil_divide(wanted, step));
-    if (length > step * kLongest) continue;
+    if (length > longest) continue;
     if (result.empty() || length != result.back()) result.push_back(length);
     if (tiles > positions || wanted - reach < reach / 3) break;
   }
@@ -89,7 +104,7 @@ std::vector<std::int64_t> lengths(std::int64_t positions, std::int64_t reach, st
     for (const std::int64_t multiple : {2, 3, 4, 6}) {
       const std::int64_t wanted = std::max<std::int64_t>(least, multiple * (reach + 8));
       const std::int64_t length = step * fft::next_supported_length(ceil_divide(wanted, step));
-      if (length <= step * kLongest) result.push_back(length);
+      if (length <= longest) result.push_back(length);
     }
   }
   return result;
@@ -142,7 +157,7 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
                                        12 * lanes, 16 * lanes, 24 * lanes, 32 * lanes}) {
       if (columns > kLongest) continue;
       for (const std::int64_t length :
-           lengths(regions.positions(2), regions.reach(2), 2 * columns, 2 * columns)) {
+           lengths(regions.positions(2), regions.reach(2), 2 * columns, 2 * columns * kLongest)) {
         consider({1, length / columns, columns, true});
       }
     }
@@ -150,10 +165,10 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
   }
   const auto depths = regions.positions(0) == 1 && regions.reach(0) == 0
                           ? std::vector<std::int64_t>{1}
-                          : lengths(regions.positions(0), regions.reach(0), 1, 1);
-  const auto rows = lengths(regions.positions(1), regions.reach(1), 2, 2);
-  const auto columns = lengths(regions.positions(2), regions.reach(2), 1, 1);
-  const auto whole_vectors = lengths(regions.positions(2), regions.reach(2), lanes, lanes);
+                          : lengths(regions.positions(0), regions.reach(0), 1, kLongest);
+  const auto rows = lengths(regions.positions(1), regions.reach(1), 2, 2 * kLongest);
+  const auto columns = lengths(regions.positions(2), regions.reach(2), 1, kLongest);
+  const auto whole_vectors = lengths(regions.positions(2), regions.reach(2), lanes, kLongest);
   for (const std::int64_t depth : depths) {
     for (const std::int64_t row_count : rows) {
       for (const std::int64_t width : columns) consider({depth, row_count, width, false});
