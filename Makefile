@@ -128,6 +128,10 @@ bench-smoke: build-bench $(VENV)/installed-test ## See that every benchmark runs
 	build/bench/bench/bench_plans --rows=smoke.txt --benchmark_min_time=0.001
 	$(VENV)/bin/python bench/compare_peers.py --smoke
 	$(VENV)/bin/python bench/check_selection.py --rows smoke.txt --seconds 0.01
+	$(VENV)/bin/python bench/transform_grid.py --channels 2 --images 32 --kernels 3 9 --lengths \
+	    --seconds 0.01
+	$(VENV)/bin/python bench/compare_transforms.py --lines 64 --planes --seconds 0.01 \
+	    --output build/transforms-smoke
 
 cpp_files = $$(find cpp python/bindings tests/cpp bench -name '*.[chi]pp' -o -name '*.inl')
 

@@ -20,13 +20,14 @@ import multiprocessing
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from peer_rows import Options, Row, Task, empty_row, measure_tasks
 from peers import ADAPTERS
 from problem_lines import PASSES, select_problems
+from progress import row_progress
 from report import row_line, summary_lines, write_json, write_markdown, write_picture
 
 _EXAMPLES = """\
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measuring = Options(options.seconds, options.cap, tuple(options.peers), options.limits)
     rows: list[Row] = []
     machine = _machine()
-    with _progress(len(tasks)) as (show, advance):
+    with row_progress(len(tasks)) as (show, advance):
         if os.getloadavg()[0] > available / 2:
             show(f"the machine is busy ({machine['load']}): expect figures that mean little")
         try:
@@ -204,24 +205,6 @@ def _machine() -> dict[str, Any]:
         "Python": platform.python_version(),
         "versions": versions,
     }
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[], None]]]:
-    """Give a function that prints a line and one that advances the bar, if there is a bar."""
-    try:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-    except ImportError:
-        yield print, lambda: None
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
-        bar = progress.add_task("rows", total=total)
-
-        def show(line: str) -> None:
-            progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-        yield show, lambda: progress.advance(bar)
 
 
 if __name__ == "__main__":

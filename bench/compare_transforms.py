@@ -15,10 +15,12 @@ import math
 import os
 import statistics
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
+
+from progress import row_progress
 
 _EXAMPLES = """\
 examples:
@@ -117,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "limits": str(measure_limits(1, options.limits)),
         "load": f"{os.getloadavg()[0]:.1f}",
     }
-    with _progress(len(rows)) as (show, advance):
+    with row_progress(len(rows)) as (show, advance):
         show(f"limits of one thread: {machine['limits']}")
         for row in rows:
             _measure(row, calls, options.seconds)
@@ -268,24 +270,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--output", type=Path, default=Path("build/comparison"), metavar="FOLDER")
     return parser
-
-
-@contextlib.contextmanager
-def _progress(total: int) -> Iterator[tuple[Callable[[str], None], Callable[[], None]]]:
-    """Give a function that prints a line and one that advances the bar, if there is a bar."""
-    try:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-    except ImportError:
-        yield print, lambda: None
-        return
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as progress:
-        bar = progress.add_task("rows", total=total)
-
-        def show(line: str) -> None:
-            progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-        yield show, lambda: progress.advance(bar)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
 import fastconv
 from fastconv_calls import plain_call, planned_call
 from interleaved import Contender, measure
 from peers import Operands
 from problem_lines import Problem
+from progress import row_progress
 
 _EXAMPLES = """\
 examples:
@@ -91,10 +91,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fastconv.set_num_threads(1)
         problems = list(_problems(options))
         points = []
-        for problem in track(problems, description="timing", disable=not sys.stderr.isatty()):
-            point = _timed(problem, options.cap, options.seconds)
-            if point is not None:
-                points.append(point)
+        with row_progress(len(problems)) as (_, advance):
+            for problem in problems:
+                point = _timed(problem, options.cap, options.seconds)
+                if point is not None:
+                    points.append(point)
+                advance()
     for point in points:
         if options.verbose or point.loss > _TOLERANCE:
             print(point.line)

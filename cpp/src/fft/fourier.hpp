@@ -51,16 +51,4 @@ std::int64_t next_length_with_small_factors(std::int64_t length);
 /// Throws ValueError, naming the length and the next one that is supported.
 void check_fourier_length(std::int64_t length);
 
-/// Pairs of parts, rounded.
-template <class T>
-std::vector<T> rounded_parts(const std::vector<std::complex<double>>& numbers) {
-  std::vector<T> parts;
-  parts.reserve(2 * numbers.size());
-  for (const std::complex<double>& number : numbers) {
-    parts.push_back(static_cast<T>(number.real()));
-    parts.push_back(static_cast<T>(number.imag()));
-  }
-  return parts;
-}
-
 }  // namespace fastconv::fft

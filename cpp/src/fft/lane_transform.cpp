@@ -24,17 +24,6 @@ std::vector<int> radices_of(std::int64_t length) {
   return radices;
 }
 
-template <class T>
-std::vector<T> rounded(const std::vector<std::complex<double>>& numbers) {
-  std::vector<T> parts;
-  parts.reserve(2 * numbers.size());
-  for (const std::complex<double>& number : numbers) {
-    parts.push_back(static_cast<T>(number.real()));
-    parts.push_back(static_cast<T>(number.imag()));
-  }
-  return parts;
-}
-
 }  // namespace
 
 bool is_supported_length(std::int64_t length) { return length > 0 && !radices_of(length).empty(); }
@@ -105,7 +94,7 @@ LaneTransformTables<T>::LaneTransformTables(std::int64_t length,
   const std::size_t twists = 2 * numbers.size();
   numbers.insert(numbers.end(), twist_in.begin(), twist_in.end());
   numbers.insert(numbers.end(), twist_out.begin(), twist_out.end());
-  tables_ = std::make_shared<const std::vector<T>>(rounded<T>(numbers));
+  tables_ = std::make_shared<const std::vector<T>>(rounded_parts<T>(numbers));
   const T* data = tables_->data();
   for (std::size_t s = 0; s < offsets.size(); ++s) transform_.stage[s].twiddles = data + offsets[s];
   if (!twist_in.empty()) transform_.twist_in = data + twists;

@@ -19,6 +19,18 @@ std::int64_t next_supported_length(std::int64_t length);
 /// e^(-2 pi i numerator / denominator), to the last place of a double.
 std::complex<double> root_of_unity(std::int64_t numerator, std::int64_t denominator);
 
+/// Pairs of parts, rounded.
+template <class T>
+std::vector<T> rounded_parts(const std::vector<std::complex<double>>& numbers) {
+  std::vector<T> parts;
+  parts.reserve(2 * numbers.size());
+  for (const std::complex<double>& number : numbers) {
+    parts.push_back(static_cast<T>(number.real()));
+    parts.push_back(static_cast<T>(number.imag()));
+  }
+  return parts;
+}
+
 /// Where frequencies lie: at k, or at k + 1/4.
 enum class FrequencyShift { none, quarter };
 

@@ -73,6 +73,19 @@ typename TileTransform<T>::Scratch TileTransform<T>::scratch(T* memory) const {
   return {memory, columns, columns + 2 * kernels_.lanes * size_.columns};
 }
 
+/// In place.
+template <class T>
+void TileTransform<T>::transform_depth(const Scratch& work, std::int64_t vectors) const {
+  if (size_.depth == 1) return;
+  const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t slice_step = half_rows_ * row_size_;
+  for (std::int64_t k = 0; k < half_rows_; ++k) {
+    T* row = work.rows + k * row_size_;
+    kernels_.fft.transform(depth_.transform(), vectors, {row, row + padded_columns_, slice_step},
+                           lanes, {row, row + padded_columns_, slice_step}, lanes, work.lanes);
+  }
+}
+
 template <class T>
 void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum,
                                std::int64_t layer_step, T* memory) const {
@@ -93,15 +106,7 @@ void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum
     transform(rows, vectors, {slice + half, slice, pitch_}, lanes,
               {to, to + padded_columns_, row_size_}, lanes, work.lanes);
   }
-  if (size_.depth > 1) {
-    const std::int64_t slice_step = half_rows_ * row_size_;
-    const LaneTransform<T>& depth = depth_.transform();
-    for (std::int64_t k = 0; k < half_rows_; ++k) {
-      T* row = work.rows + k * row_size_;
-      transform(depth, vectors, {row, row + padded_columns_, slice_step}, lanes,
-                {row, row + padded_columns_, slice_step}, lanes, work.lanes);
-    }
-  }
+  transform_depth(work, vectors);
   const LaneTransform<T>& along_columns = columns_.transform();
   const std::int64_t filled = std::min(vectors * lanes, size_.columns);
   const bool whole = filled == size_.columns && size_.depth * half_rows_ % lanes == 0;
@@ -142,15 +147,7 @@ void TileTransform<T>::inverse(const T* spectrum, std::int64_t layer_step, std::
                               work.columns + part * lanes, 2 * lanes, {wanted, count}, 1, 0);
     }
   }
-  if (size_.depth > 1) {
-    const std::int64_t slice_step = half_rows_ * row_size_;
-    const LaneTransform<T>& depth = depth_.transform();
-    for (std::int64_t k = 0; k < half_rows_; ++k) {
-      T* row = work.rows + k * row_size_;
-      transform(depth, vectors, {row, row + padded_columns_, slice_step}, lanes,
-                {row, row + padded_columns_, slice_step}, lanes, work.lanes);
-    }
-  }
+  transform_depth(work, vectors);
   LaneTransform<T> rows = rows_back_.transform();
   // A single stage has one kind of factors alone.
   const bool multiplies = size_.sequence && rows.stages == 1;

@@ -54,7 +54,7 @@ class TileTransform {
   /// Columns from `columns` on are zeros, whatever memory holds.
   void forward(const T* plane, std::int64_t columns, T* spectrum, std::int64_t layer_step,
                T* scratch) const;
-  /// Computes the columns before `columns`. `gain` is a part of the result already.
+  /// Computes the columns before `columns`, divided by the number of points.
   void inverse(const T* spectrum, std::int64_t layer_step, std::int64_t columns, T* plane,
                T* scratch) const;
 
@@ -65,6 +65,7 @@ class TileTransform {
     T* lanes;
   };
   Scratch scratch(T* memory) const;
+  void transform_depth(const Scratch& work, std::int64_t vectors) const;
 
   TileSize size_;
   const TypedKernels<T>& kernels_;

@@ -4,6 +4,7 @@
 
 #include "algorithms/depthwise/correlation.hpp"
 #include "algorithms/depthwise/depthwise.hpp"
+#include "algorithms/direct/bias.hpp"
 #include "algorithms/reference/reference.hpp"
 
 namespace fastconv::depthwise {
@@ -55,7 +56,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const Memory memory = lay_out(arena);
     const direct::RealView source(forward_ ? arguments.input : arguments.output);
     const direct::RealView destination(forward_ ? arguments.output : arguments.input);
-    PassArrays<T> arrays{source, destination, nullptr, read_bias(arguments, memory.bias)};
+    PassArrays<T> arrays{source, destination, nullptr,
+                         direct::read_bias(problem_, arguments, 1, kernels_, memory.bias)};
     bool along_channels = channels_.mode(source, destination) != ChannelMode::none;
     bool finite = true;
     PackedWeights weights = memory.weights;
@@ -112,14 +114,6 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     return {lay_out_weights(arena),
             arena.take<T>(static_cast<std::size_t>(problem_.has_bias ? written : 0)),
             arena.take<std::byte>(std::max(rows_.workspace_bytes(), channels_.workspace_bytes()))};
-  }
-
-  const T* read_bias(const Arguments& arguments, T* bias) const {
-    if (!problem_.has_bias) return nullptr;
-    const auto* from = static_cast<const T*>(arguments.bias);
-    const std::int64_t written = forward_ ? problem_.k : problem_.c;
-    for (std::int64_t c = 0; c < written; ++c) bias[c] = from[c * arguments.bias_stride];
-    return bias;
   }
 
   Problem problem_;

@@ -26,6 +26,7 @@
 #include <atomic>
 #include <optional>
 
+#include "algorithms/direct/bias.hpp"
 #include "algorithms/direct/correlation_item.hpp"
 #include "algorithms/direct/correlation_schedule.hpp"
 #include "algorithms/direct/correlation_source.hpp"
@@ -239,8 +240,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const TensorView& written = forward ? arguments.output : arguments.input;
     TensorView target = written;
     if (staged()) target = channels_first_view(memory.staging, DataType::float32, written.sizes);
-    const Destination<T> destination(target, kernels_, read_bias(arguments, memory.bias),
-                                     problem_.activation);
+    const Destination<T> destination(
+        target, kernels_, read_bias(problem_, arguments, schedule_.parts, kernels_, memory.bias),
+        problem_.activation);
     for (const Region& region : schedule_.regions) {
       // One region alone: the offsets are kept for all of its items.
       std::optional<SourceInPlace<T>> in_place;
@@ -257,22 +259,6 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       });
     }
     if (staged()) store_staged(RealView(target), RealView(written));
-  }
-
-  const T* read_bias(const Arguments& arguments, T* bias) const {
-    if (!problem_.has_bias) return nullptr;
-    TensorView view;
-    view.data = const_cast<void*>(arguments.bias);
-    view.type = problem_.result_type();
-    view.strides[1] = arguments.bias_stride;
-    const RealView real(view);
-    const auto load = kernels_.load_row[static_cast<int>(real.type())];
-    const std::int64_t channels = problem_.g * schedule_.destination_channels;
-    for (std::int64_t c = 0; c < schedule_.parts; ++c) {
-      load(bias + c, schedule_.parts, real.at(real.channel_offset(c)), real.stride(1),
-           channels / schedule_.parts);
-    }
-    return bias;
   }
 
   SourcePadding source_padding() const {

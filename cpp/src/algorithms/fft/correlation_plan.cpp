@@ -19,12 +19,13 @@
 #include <algorithm>
 #include <atomic>
 
+#include "algorithms/direct/bias.hpp"
 #include "algorithms/direct/correlation_store.hpp"
-#include "algorithms/direct/direct.hpp"
 #include "algorithms/fft/fft.hpp"
 #include "algorithms/fft/non_finite.hpp"
 #include "algorithms/fft/schedule.hpp"
 #include "algorithms/fft/spectrum_product.hpp"
+#include "algorithms/reference/reference.hpp"
 #include "runtime/aligned_buffer.hpp"
 #include "runtime/parallel.hpp"
 
@@ -44,12 +45,12 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         schedule_(problem, kernels_, threads, max_workspace),
         kernel_spectra_(problem_, schedule_.regions, *schedule_.transform, kernels_),
         product_(kernels_),
-        for_non_finite_weights_(direct::make_correlation_plan<T>(problem, threads)) {}
+        for_non_finite_weights_(reference::make_plan(problem, 1)) {}
 
   std::size_t workspace_bytes() const override {
     Arena arena(nullptr);
     lay_out(arena);
-    return std::max(arena.used(), for_non_finite_weights_->workspace_bytes());
+    return arena.used();
   }
 
   /// Packed weights begin with a word that says whether all are finite, and end with the memory
@@ -71,12 +72,13 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     Arena arena(workspace);
     const Workspace memory = lay_out(arena);
     const bool packed = packed_weights != nullptr;
-    const bool finite = packed ? *static_cast<const bool*>(packed_weights)
-                               : schedule_.units_per_round == schedule_.units ||
-                                     all_finite(arguments.weight, memory);
-    bool done = finite;
-    const T* bias = read_bias(arguments, memory.bias);
-    for (std::int64_t first = 0; done && first < schedule_.units;
+    const bool one_round = schedule_.units_per_round == schedule_.units;
+    // Nothing may be written before all weights are known to be finite.
+    bool finite = packed ? *static_cast<const bool*>(packed_weights)
+                         : one_round || all_finite(arguments.weight, memory);
+    const T* bias =
+        direct::read_bias(problem_, arguments, schedule_.channels.parts, kernels_, memory.bias);
+    for (std::int64_t first = 0; finite && first < schedule_.units;
          first += schedule_.units_per_round) {
       const std::int64_t end = std::min(first + schedule_.units_per_round, schedule_.units);
       const T* kernels = memory.kernels;
@@ -84,12 +86,11 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         kernels =
             packed_spectra(const_cast<void*>(packed_weights)) + first * schedule_.kernel_size();
       } else {
-        done = transform_kernels(arguments.weight, first, end, memory.kernels, memory.threads);
-        if (!done) break;
+        finite = transform_kernels(arguments.weight, first, end, memory.kernels, memory.threads);
       }
-      compute_round({arguments, kernels, bias, memory}, first, end);
+      if (finite) compute_round({arguments, kernels, bias, memory}, first, end);
     }
-    if (!done) for_non_finite_weights_->execute(arguments, workspace, nullptr);
+    if (!finite) for_non_finite_weights_->execute(arguments, nullptr, nullptr);
   }
 
   std::string description() const override {
@@ -139,13 +140,11 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     return reinterpret_cast<T*>(static_cast<std::byte*>(packed) + kAlignment);
   }
 
-  std::int64_t most_batch() const { return 16; }
-
   /// Elements that one thread needs beside spectra.
   std::int64_t thread_size() const {
     const fft::TileTransform<T>& transform = *schedule_.transform;
     const std::int64_t batch =
-        std::min(most_batch(), std::max(schedule_.channels.sources, schedule_.share_channels));
+        std::min(kMostBatch, std::max(schedule_.channels.sources, schedule_.share_channels));
     std::int64_t size = kernel_spectra_.scratch_size();
     for (const Tile& tile : schedule_.tiles) {
       size = std::max(size, SourceSpectra<T>::scratch_size(batch, tile.planes, transform));
@@ -173,22 +172,6 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     memory.threads = arena.take<T>(elements(threads_ * thread_size()));
     memory.tiles = arena.take<std::uint8_t>(elements(blocks * memory.tiles_stride));
     return memory;
-  }
-
-  const T* read_bias(const Arguments& arguments, T* bias) const {
-    if (!problem_.has_bias) return nullptr;
-    TensorView view;
-    view.data = const_cast<void*>(arguments.bias);
-    view.type = problem_.result_type();
-    view.strides[1] = arguments.bias_stride;
-    const RealView real(view);
-    const auto load = kernels_.load_row[static_cast<int>(real.type())];
-    const std::int64_t parts = schedule_.channels.parts;
-    const std::int64_t channels = problem_.g * schedule_.channels.destinations / parts;
-    for (std::int64_t c = 0; c < parts; ++c) {
-      load(bias + c, parts, real.at(real.channel_offset(c)), real.stride(1), channels);
-    }
-    return bias;
   }
 
   bool all_finite(const TensorView& weight, const Workspace& memory) const {
@@ -377,6 +360,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   Schedule<T> schedule_;
   KernelSpectra<T> kernel_spectra_;
   SpectrumProduct<T> product_;
+  /// An infinite weight reaches every sum of its transform. The plain loops take no time to
+  /// prepare.
   std::unique_ptr<const detail::AlgorithmPlan> for_non_finite_weights_;
 };
 

@@ -10,12 +10,11 @@ template <class T>
 std::int64_t SourceSpectra<T>::batch(const direct::RealView& view, std::int64_t channels,
                                      const fft::TileTransform<T>& transform) {
   constexpr std::int64_t kMostBytes = 1 << 18;
-  constexpr std::int64_t kMostChannels = 16;
   const bool channels_last =
       view.parts() == 1 && std::abs(view.stride(1)) < std::abs(view.stride(4));
   if (!channels_last) return 1;
   const std::int64_t bytes = transform.plane_size() * static_cast<std::int64_t>(sizeof(T));
-  return std::clamp<std::int64_t>(kMostBytes / bytes, 1, std::min(kMostChannels, channels));
+  return std::clamp<std::int64_t>(kMostBytes / bytes, 1, std::min(kMostBatch, channels));
 }
 
 template <class T>

@@ -4,6 +4,9 @@
 
 namespace fastconv::fft_convolution {
 
+/// Most channels that are packed or stored together.
+inline constexpr std::int64_t kMostBatch = 16;
+
 /// Tiles of a tensor into spectra.
 template <class T>
 class SourceSpectra {

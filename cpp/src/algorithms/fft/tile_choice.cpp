@@ -138,6 +138,8 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
                 number(lanes),
                 single ? 4.0 : 8.0,
                 problem.channels_last};
+  // Sums of spectra are read and written once for each block of tiles.
+  const double slower = problem.pass == Pass::backward_weight ? 1.3 : 1.0;
   TileChoice best{{}, -1.0};
   const auto consider = [&](const fft::TileSize& size) {
     const Extent sizes =
@@ -149,7 +151,7 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
       tiles *= number(regions.tile_count(a, positions));
     }
     counts.tiles = tiles;
-    const double seconds = cost(size, counts);
+    const double seconds = slower * cost(size, counts);
     if (best.seconds < 0.0 || seconds < best.seconds) best = {size, seconds};
   };
   if (regions.is_sequence()) {

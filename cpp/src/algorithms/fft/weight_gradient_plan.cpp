@@ -136,7 +136,6 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   }
 
   std::int64_t thread_size() const {
-    constexpr std::int64_t kMostBatch = 16;
     const fft::TileTransform<T>& transform = *schedule_.transform;
     const std::int64_t planes = schedule_.regions.planes();
     const std::int64_t batch =

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "algorithms/direct/bias.hpp"
 #include "algorithms/separable/passes.hpp"
 #include "algorithms/separable/rank_one.hpp"
 #include "algorithms/separable/separable.hpp"
@@ -74,7 +75,8 @@ class SeparablePlan final : public detail::AlgorithmPlan {
     }
     const PassArrays<T> arrays{direct::RealView(forward_ ? arguments.input : arguments.output),
                                direct::RealView(forward_ ? arguments.output : arguments.input),
-                               weights.kernels, read_bias(arguments, memory.bias)};
+                               weights.kernels,
+                               direct::read_bias(problem_, arguments, 1, kernels_, memory.bias)};
     if (channels_.suits(arrays.source, arrays.destination)) {
       channels_.run(arrays, memory.scratch);
     } else {
@@ -161,14 +163,6 @@ class SeparablePlan final : public detail::AlgorithmPlan {
       if (runs_otherwise(rank_one + problem_.k - 1 - k)) return rank_one;
     }
     return kernels_.all_finite(to.kernels, problem_.k * pass_.taps()) ? rank_one : -1;
-  }
-
-  const T* read_bias(const Arguments& arguments, T* bias) const {
-    if (!problem_.has_bias) return nullptr;
-    const auto* from = static_cast<const T*>(arguments.bias);
-    const std::int64_t written = forward_ ? problem_.k : problem_.c;
-    for (std::int64_t c = 0; c < written; ++c) bias[c] = from[c * arguments.bias_stride];
-    return bias;
   }
 
   Problem problem_;
