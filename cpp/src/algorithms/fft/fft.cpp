@@ -60,8 +60,17 @@ std::optional<std::string> refuses(const Problem& problem) {
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 2e-6;
   constexpr double kSmallMultiplyAddsPerSecond = 1e10;
+  constexpr double kImageBytesPerSecond = 6e9;
   if (is_small(problem)) {
-    return kCallSeconds + problem.multiply_adds() / kSmallMultiplyAddsPerSecond / threads;
+    double bytes = 0.0;
+    for (const auto& sizes : {problem.input_sizes(), problem.output_sizes()}) {
+      double size = static_cast<double>(size_of(problem.result_type()));
+      for (const std::int64_t extent : sizes) size *= static_cast<double>(extent);
+      bytes += size;
+    }
+    return kCallSeconds +
+           (problem.multiply_adds() / kSmallMultiplyAddsPerSecond + bytes / kImageBytesPerSecond) /
+               threads;
   }
   return choose_tile(problem).seconds / threads;
 }
