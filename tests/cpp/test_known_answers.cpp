@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "algorithms/algorithm.hpp"
 #include "fastconv/plan.hpp"
 #include "fastconv/problem.hpp"
 
@@ -37,6 +38,22 @@ class KnownAnswers : public ::testing::TestWithParam<const char*> {
     execute(problem, arguments, {.algorithm = refused ? "auto" : GetParam()});
   }
 
+  /// Exactly, or within rounding where an algorithm transforms its sums.
+  static void expect_answer(const Numbers& actual, const Numbers& expected) {
+    const bool exact = std::ranges::none_of(algorithm_list(), [](const Algorithm& algorithm) {
+      return algorithm.name == std::string_view(GetParam()) && algorithm.reassociates;
+    });
+    if (exact) {
+      EXPECT_EQ(actual, expected);
+      return;
+    }
+    ASSERT_EQ(actual.size(), expected.size());
+    const double largest = *std::ranges::max_element(expected);
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      EXPECT_NEAR(actual[i], expected[i], 1e-13 * largest) << i;
+    }
+  }
+
   static ProblemDescription row(std::int64_t input, std::int64_t kernel) {
     ProblemDescription d;
     d.input[2] = input;
@@ -58,18 +75,18 @@ TEST_P(KnownAnswers, TheTextbookImageInAllThreePasses) {
   Numbers weight{0, 1, 2, 3};
   Numbers output(4);
   run(d, input, weight, output);
-  EXPECT_EQ(output, (Numbers{19, 25, 37, 43}));
+  expect_answer(output, (Numbers{19, 25, 37, 43}));
 
   Numbers gradient{1, 2, 3, 4};
   d.pass = Pass::backward_input;
   Numbers input_gradient(9);
   run(d, input_gradient, weight, gradient);
-  EXPECT_EQ(input_gradient, (Numbers{0, 1, 2, 2, 10, 10, 6, 17, 12}));
+  expect_answer(input_gradient, (Numbers{0, 1, 2, 2, 10, 10, 6, 17, 12}));
 
   d.pass = Pass::backward_weight;
   Numbers weight_gradient(4);
   run(d, input, weight_gradient, gradient);
-  EXPECT_EQ(weight_gradient, (Numbers{27, 37, 57, 67}));
+  expect_answer(weight_gradient, (Numbers{27, 37, 57, 67}));
 }
 
 TEST_P(KnownAnswers, FlipMirrorsTheKernel) {
@@ -79,10 +96,10 @@ TEST_P(KnownAnswers, FlipMirrorsTheKernel) {
   Numbers weight{1, 10};
   Numbers output(4);
   run(d, input, weight, output);
-  EXPECT_EQ(output, (Numbers{10, 21, 32, 3}));
+  expect_answer(output, (Numbers{10, 21, 32, 3}));
   d.flip = true;  // the product of 321 and 101 without carries
   run(d, input, weight, output);
-  EXPECT_EQ(output, (Numbers{1, 12, 23, 30}));
+  expect_answer(output, (Numbers{1, 12, 23, 30}));
 }
 
 TEST_P(KnownAnswers, StrideDilationAndUnequalPadding) {
@@ -95,11 +112,11 @@ TEST_P(KnownAnswers, StrideDilationAndUnequalPadding) {
   Numbers weight{1, 100};
   Numbers output(3);
   run(d, input, weight, output);  // elements (-1, 1), (2, 4), (5, 7)
-  EXPECT_EQ(output, (Numbers{200, 503, 6}));
+  expect_answer(output, (Numbers{200, 503, 6}));
   d.pass = Pass::backward_input;
   Numbers gradient{1, 2, 3};
   run(d, input, weight, gradient);
-  EXPECT_EQ(input, (Numbers{0, 100, 2, 0, 200, 3, 0}));
+  expect_answer(input, (Numbers{0, 100, 2, 0, 200, 3, 0}));
 }
 
 TEST_P(KnownAnswers, NegativePaddingCrops) {
@@ -110,10 +127,10 @@ TEST_P(KnownAnswers, NegativePaddingCrops) {
   Numbers weight{2};
   Numbers output(2);
   run(d, input, weight, output);
-  EXPECT_EQ(output, (Numbers{4, 6}));
+  expect_answer(output, (Numbers{4, 6}));
   d.pass = Pass::backward_input;
   run(d, input, weight, output);
-  EXPECT_EQ(input, (Numbers{0, 8, 12, 0, 0}));
+  expect_answer(input, (Numbers{0, 8, 12, 0, 0}));
 }
 
 TEST_P(KnownAnswers, ModesOfPadding) {
@@ -140,11 +157,11 @@ TEST_P(KnownAnswers, ModesOfPadding) {
     Numbers weight{1};
     Numbers output(6);
     run(d, input, weight, output);
-    EXPECT_EQ(output, padded);
+    expect_answer(output, padded);
     d.pass = Pass::backward_input;
     Numbers ones(6, 1.0);
     run(d, input, weight, ones);
-    EXPECT_EQ(input, gradient_of_input);
+    expect_answer(input, gradient_of_input);
   }
 }
 
@@ -157,7 +174,7 @@ TEST_P(KnownAnswers, GroupsKeepToThemselves) {
   Numbers weight{1, 1, 2, 3};
   Numbers output(4);
   run(d, input, weight, output);
-  EXPECT_EQ(output, (Numbers{11, 22, 3200, 6400}));
+  expect_answer(output, (Numbers{11, 22, 3200, 6400}));
 }
 
 TEST_P(KnownAnswers, BiasSumAndActivationInThatOrder) {
@@ -170,7 +187,7 @@ TEST_P(KnownAnswers, BiasSumAndActivationInThatOrder) {
   Numbers output{-9, 0, 1, 5, 5, -5};
   const double bias[]{1, 2};
   run(d, input, weight, output, bias);
-  EXPECT_EQ(output, (Numbers{0, 3, 5, 6, 5, 0}));
+  expect_answer(output, (Numbers{0, 3, 5, 6, 5, 0}));
 }
 
 }  // namespace
