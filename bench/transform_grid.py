@@ -171,26 +171,13 @@ def _timed(problem: Problem, cap: float, seconds: float) -> Point | None:
 
 def _estimates(problem: Problem) -> dict[str, float]:
     """Seconds by estimate, of those algorithms that take the problem."""
-    rows = fastconv._core.explain_pass(
-        "forward",
+    return fastconv._core.estimate_convolution(
         problem.rank,
         problem.input_shape,
         problem.weight_shape,
         np.dtype(problem.dtype),
-        problem.stride,
         problem.padding,
-        problem.dilation,
-        problem.groups,
-        None,
-        "zeros",
-        0,
-        False,
-        None,
-        "auto",
-        "default",
-        1,
-    )[2]
-    return {name: seconds for name, _, seconds, _ in rows if seconds is not None}
+    )
 
 
 def draw(points: Sequence[Point], path: Path) -> None:

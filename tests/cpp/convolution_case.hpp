@@ -6,6 +6,7 @@
 #include <cmath>
 #include <random>
 #include <string>
+#include <string_view>
 
 #include "algorithms/algorithm.hpp"
 #include "fastconv/plan.hpp"
@@ -129,6 +130,14 @@ inline void execute_guarded(const Plan& plan, const Arguments& arguments, bool p
   plan.execute(arguments, workspace.data(), use_packed ? weights.data() : nullptr);
   EXPECT_TRUE(workspace.intact()) << "written outside the workspace";
   EXPECT_TRUE(weights.intact()) << "written outside the packed weights";
+}
+
+/// Whether an algorithm refuses a problem.
+inline bool refuses(std::string_view name, const ProblemDescription& description) {
+  for (const AlgorithmReport& report : explain(describe(description))) {
+    if (report.name == name) return !report.refusal.empty();
+  }
+  return false;
 }
 
 struct CaseOptions {

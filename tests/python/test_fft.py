@@ -69,7 +69,9 @@ def test_padding(rng, mode, flip):
     x = random_array(rng, (2, 2, 12, 15), np.float32)
     w = random_array(rng, (3, 2, 5, 6), np.float32)
     options = {"padding": ((3, 2), (-1, 5)), "flip": flip, **padding_options(mode, 1.5)}
-    y = check_forward(x, w, random_array(rng, (3,), np.float32), activation="relu", **options)
+    y = check_forward(
+        x, w, random_array(rng, (3,), np.float32), activation="relu", **options, **FFT
+    )
     expected = fastconv.grad.conv2d_weight(x, w.shape, y, algorithm="direct", **options)
     actual = fastconv.grad.conv2d_weight(x, w.shape, y, **options, **FFT)
     np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
@@ -171,16 +173,16 @@ def test_sums_that_overflow_on_the_way_alone(rng):
 def test_a_plan_keeps_its_kernels(rng):
     x = random_array(rng, (2, 8, 30, 30), np.float32)
     w = random_array(rng, (6, 8, 9, 9), np.float32)
-    expected = fastconv.conv2d(x, w, padding=4, **FFT)
+    clean = fastconv.conv2d(x, w, padding=4, **FFT)
     plan = fastconv.plan(w, x.shape, padding=4, **FFT)
+    kept = x[0, 3, 4, 4]
     x[0, 3, 4, 4] = np.nan
     with_nan = fastconv.conv2d(x, w, padding=4, **FFT)
     w[...] = 0
     np.testing.assert_array_equal(plan(x), with_nan)
-    x[0, 3, 4, 4] = 0
+    x[0, 3, 4, 4] = kept
+    np.testing.assert_array_equal(plan(x), clean)
     assert plan.workspace_bytes > 0
-    assert np.isfinite(plan(x)).all()
-    assert expected.shape == with_nan.shape
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import hypothesis
@@ -16,6 +13,7 @@ import pytest
 
 import fastconv
 from fastconv import signal
+from scipy_comparison import outcome, parameters_of
 
 # Earlier versions end the process in some of the calls below.
 pytest.importorskip("scipy", minversion="1.17")
@@ -62,16 +60,6 @@ def random_array(shape: tuple[int, ...], dtype: Any, seed: int, extreme: bool = 
     return values.astype(dtype)
 
 
-def outcome(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What a call returns, or the type of what it raises."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return function(*arguments, **options)
-        except Exception as error:
-            return type(error)
-
-
 def assert_equal_to_peer(actual: Any, expected: Any, in1: Any, in2: Any, scale: float = 1) -> None:
     """Exactly for integers, and within eps for each tap for floating dtypes."""
     assert actual.dtype == expected.dtype
@@ -100,11 +88,7 @@ def compare(name: str, in1: Any, in2: Any, **options: Any) -> None:
 
 @pytest.mark.parametrize("name", PLAIN + WITH_BOUNDARY)
 def test_signature_is_that_of_scipy(name: str) -> None:
-    def parameters(function: Callable[..., Any]) -> list[tuple[Any, ...]]:
-        signature = inspect.signature(function).parameters.values()
-        return [(item.name, item.kind, item.default) for item in signature]
-
-    assert parameters(getattr(signal, name)) == parameters(getattr(peer, name))
+    assert parameters_of(getattr(signal, name)) == parameters_of(getattr(peer, name))
     assert name in signal.__all__
 
 

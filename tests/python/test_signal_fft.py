@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import hypothesis
@@ -17,6 +14,7 @@ import fastconv
 from fastconv import signal
 from fastconv.signal import _convolve, _transforms
 from fastconv.signal._cost import rounds_exactly
+from scipy_comparison import outcome, parameters_of
 
 pytest.importorskip("scipy", minversion="1.17")
 peer = pytest.importorskip("scipy.signal")
@@ -37,16 +35,6 @@ def random_array(shape: tuple[int, ...], dtype: Any, seed: int) -> Any:
     if dtype.kind == "c":
         values = values + 1j * generator.standard_normal(shape)
     return values.astype(dtype)
-
-
-def outcome(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-    """What a call returns, or the type of what it raises."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return function(*arguments, **options)
-        except Exception as error:
-            return type(error)
 
 
 def assert_close(actual: Any, expected: Any, single: bool = False) -> None:
@@ -79,11 +67,7 @@ def compare(name: str, in1: Any, in2: Any, **options: Any) -> None:
 
 @pytest.mark.parametrize("name", [*NAMES, "choose_conv_method"])
 def test_signature_is_that_of_scipy(name: str) -> None:
-    def parameters(function: Callable[..., Any]) -> list[tuple[Any, ...]]:
-        signature = inspect.signature(function).parameters.values()
-        return [(item.name, item.kind, item.default) for item in signature]
-
-    assert parameters(getattr(signal, name)) == parameters(getattr(peer, name))
+    assert parameters_of(getattr(signal, name)) == parameters_of(getattr(peer, name))
     assert name in signal.__all__
 
 

@@ -4,12 +4,11 @@
 #include <cmath>
 #include <limits>
 
+#include "ceil_divide.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::fft {
 namespace {
-
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Vectors that pass through stages when `points` are cut into `rows` rows.
 double cut_cost(std::int64_t points, std::int64_t rows, std::int64_t lanes) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "ceil_divide.hpp"
 #include "fastconv/error.hpp"
 #include "runtime/parallel.hpp"
 
@@ -14,8 +15,6 @@ namespace {
 /// gain as long as the block stays in the second-level cache.
 constexpr std::int64_t kMostBlockBytes = 96 * 1024;
 constexpr std::int64_t kMostRealBlockBytes = 384 * 1024;
-
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 std::int64_t checked(std::int64_t length) {
   check_fourier_length(length);

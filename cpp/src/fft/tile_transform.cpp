@@ -1,11 +1,10 @@
 #include "fft/tile_transform.hpp"
+#include "ceil_divide.hpp"
 
 #include <algorithm>
 
 namespace fastconv::fft {
 namespace {
-
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// exp(-pi i j / rows): half a frequency over all of the tile's rows, a quarter over half of them.
 std::vector<std::complex<double>> half_frequency(const TileSize& size) {

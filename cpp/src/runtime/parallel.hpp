@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "runtime/aligned_buffer.hpp"
+
 namespace fastconv {
 
 namespace detail {
@@ -26,6 +28,16 @@ void parallel_for(std::int64_t count, int threads, Body&& body) noexcept {
         (*static_cast<Stored*>(context))(index, thread);
       },
       const_cast<void*>(static_cast<const void*>(&body)));
+}
+
+/// Likewise, calling body(index, arena) with `bytes` of the workspace for each thread.
+template <class Body>
+void parallel_for_in_arenas(std::int64_t count, int threads, void* workspace, std::size_t bytes,
+                            Body&& body) noexcept {
+  parallel_for(count, threads, [&](std::int64_t index, int thread) {
+    Arena arena(static_cast<std::byte*>(workspace) + static_cast<std::size_t>(thread) * bytes);
+    body(index, arena);
+  });
 }
 
 }  // namespace fastconv

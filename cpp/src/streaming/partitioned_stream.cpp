@@ -37,6 +37,7 @@
 
 #include <cmath>
 
+#include "ceil_divide.hpp"
 #include "fft/shared_transform.hpp"
 #include "kernels/kernel_table.hpp"
 #include "runtime/parallel.hpp"
@@ -53,13 +54,6 @@ std::int64_t blocks_ahead(std::int64_t partitions) {
   const double best = std::sqrt(static_cast<double>(partitions) / 2.0);
   return std::clamp(kRows * std::llround(best / kRows), static_cast<long long>(kRows),
                     static_cast<long long>(kMost));
-}
-
-std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
-/// Layers a power of two apart would fall into few sets of a cache.
-std::int64_t layer_step(std::int64_t numbers, std::int64_t number_size) {
-  return (numbers + 1) * number_size;
 }
 
 }  // namespace
@@ -80,9 +74,10 @@ PartitionedStream<T>::PartitionedStream(const StreamDescription& description,
           fft::shared_transform<T>(transform_size(description.block, kernels_.lanes), kernels_)),
       product_(kernels_) {
   const std::int64_t number = transform_->number_size();
-  delay_layer_step_ = layer_step(2 * partitions_ * inputs_, number);
-  kernel_layer_step_ = layer_step(outputs_ * partitions_ * inputs_, number);
-  result_layer_step_ = layer_step(std::max<std::int64_t>(1, ahead_) * outputs_, number);
+  delay_layer_step_ = fft_convolution::layer_step(2 * partitions_ * inputs_, number);
+  kernel_layer_step_ = fft_convolution::layer_step(outputs_ * partitions_ * inputs_, number);
+  result_layer_step_ =
+      fft_convolution::layer_step(std::max<std::int64_t>(1, ahead_) * outputs_, number);
   thread_size_ = static_cast<std::int64_t>(
       round_up(static_cast<std::size_t>(transform_->plane_size() + transform_->scratch_size()),
                kAlignment / sizeof(T)));

@@ -22,8 +22,6 @@
 
 namespace fastconv::depthwise {
 
-using direct::ceil_divide;
-
 namespace {
 
 /// Source that the tap rows of a block of columns span, within the first-level cache, so that a
@@ -212,32 +210,33 @@ void ChannelCorrelation<T>::run(const PassArrays<T>& arrays, void* workspace) co
   const Cut& cut = packs ? packed_ : in_place_;
   const std::int64_t items = pass_.problem.n * pass_.axes[0].phases.count * cut.row_items *
                              cut.column_items * (packs ? vectors_ : 1);
-  parallel_for(items, pass_.threads, [&](std::int64_t item, int thread) {
-    Arena arena(static_cast<std::byte*>(workspace) + static_cast<std::size_t>(thread) * bytes);
-    const Memory memory = lay_out(arena);
-    Item place{};
-    place.column = item % cut.column_items * cut.columns;
-    item /= cut.column_items;
-    place.row = item % cut.row_items * cut.rows;
-    item /= cut.row_items;
-    place.slice = item % pass_.axes[0].phases.count;
-    item /= pass_.axes[0].phases.count;
-    place.columns = cut.columns;
-    place.rows = cut.rows;
-    place.channels = pass_.problem.c;
-    if (!packs) {
-      place.n = item;
-      read_in_place(arrays, place);
-      run_item(arrays, place, memory);
-      return;
-    }
-    place.n = item / vectors_;
-    place.channel = item % vectors_ * pass_.kernels.lanes;
-    place.channels = std::min<std::int64_t>(pass_.kernels.lanes, pass_.problem.c - place.channel);
-    pack(arrays, place, memory);
-    run_item(arrays, place, memory);
-    if (place.destination.gathers) store_gathered(arrays, place, memory);
-  });
+  parallel_for_in_arenas(
+      items, pass_.threads, workspace, bytes, [&](std::int64_t item, Arena& arena) {
+        const Memory memory = lay_out(arena);
+        Item place{};
+        place.column = item % cut.column_items * cut.columns;
+        item /= cut.column_items;
+        place.row = item % cut.row_items * cut.rows;
+        item /= cut.row_items;
+        place.slice = item % pass_.axes[0].phases.count;
+        item /= pass_.axes[0].phases.count;
+        place.columns = cut.columns;
+        place.rows = cut.rows;
+        place.channels = pass_.problem.c;
+        if (!packs) {
+          place.n = item;
+          read_in_place(arrays, place);
+          run_item(arrays, place, memory);
+          return;
+        }
+        place.n = item / vectors_;
+        place.channel = item % vectors_ * pass_.kernels.lanes;
+        place.channels =
+            std::min<std::int64_t>(pass_.kernels.lanes, pass_.problem.c - place.channel);
+        pack(arrays, place, memory);
+        run_item(arrays, place, memory);
+        if (place.destination.gathers) store_gathered(arrays, place, memory);
+      });
 }
 
 template <class T>

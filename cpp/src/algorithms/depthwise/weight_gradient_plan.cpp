@@ -26,7 +26,6 @@
 namespace fastconv::depthwise {
 namespace {
 
-using direct::ceil_divide;
 using direct::Extent;
 using direct::product;
 using direct::RealView;

@@ -7,6 +7,7 @@
 
 #include "algorithms/direct/geometry.hpp"
 #include "algorithms/direct/real_view.hpp"
+#include "ceil_divide.hpp"
 #include "kernels/kernel_table.hpp"
 
 namespace fastconv::direct {
@@ -14,8 +15,6 @@ namespace fastconv::direct {
 using Extent = std::array<std::int64_t, 3>;
 
 inline std::int64_t product(const Extent& extent) { return extent[0] * extent[1] * extent[2]; }
-
-inline std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// a + b, modulo 2^n for integers.
 template <class T>

@@ -32,7 +32,6 @@
 namespace fastconv::fft_convolution {
 namespace {
 
-using direct::ceil_divide;
 using direct::RealView;
 
 template <class T>

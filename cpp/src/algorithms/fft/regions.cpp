@@ -19,7 +19,7 @@ std::vector<AxisPhases> split_by_dilation(const AxisPhases& phases) {
   for (std::int64_t place = 0; place < std::min(step, phases.count); ++place) {
     AxisPhases part = phases;
     direct::AxisRun& run = part.runs.front();
-    run.count = direct::ceil_divide(run.count - place, step);
+    run.count = ceil_divide(run.count - place, step);
     run.destination_first += place * run.destination_step;
     run.destination_step *= step;
     for (direct::Tap& tap : run.taps) tap.shift /= step;
@@ -79,7 +79,7 @@ bool Regions::repeats(std::int64_t region) const {
 std::int64_t Regions::tile_count(std::size_t axis, std::int64_t positions) const {
   std::int64_t count = 0;
   for (const AxisPhases& phases : axes_[axis]) {
-    count += direct::ceil_divide(phases.count, positions);
+    count += ceil_divide(phases.count, positions);
   }
   return count;
 }

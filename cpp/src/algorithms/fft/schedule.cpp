@@ -2,11 +2,10 @@
 
 #include <algorithm>
 
+#include "algorithms/fft/spectrum_product.hpp"
 #include "fft/shared_transform.hpp"
 
 namespace fastconv::fft_convolution {
-
-using direct::ceil_divide;
 
 namespace {
 
@@ -20,11 +19,6 @@ constexpr std::int64_t kRoundBytes = std::int64_t{4} << 20;
 /// Of the spectra of a block: about as many as the kernels have, which every block reads once.
 constexpr std::int64_t kLeastBlockBytes = std::int64_t{1} << 19;
 constexpr std::int64_t kMostBlockBytes = std::int64_t{32} << 20;
-
-/// Layers a power of two apart would fall into few sets of a cache.
-std::int64_t layer_step(std::int64_t numbers, std::int64_t number_size) {
-  return numbers == 1 ? number_size : (numbers + 1) * number_size;
-}
 
 }  // namespace
 

@@ -6,6 +6,12 @@
 
 namespace fastconv::fft_convolution {
 
+/// From one layer of a spectrum to the next where a layer has so many numbers: layers a power of
+/// two apart would fall into few sets of a cache.
+constexpr std::int64_t layer_step(std::int64_t numbers, std::int64_t number_size) {
+  return numbers == 1 ? number_size : (numbers + 1) * number_size;
+}
+
 /// Complex matrices, one for each layer of a spectrum.
 template <class T>
 struct SpectrumMatrix {

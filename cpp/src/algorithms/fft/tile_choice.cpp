@@ -9,8 +9,6 @@
 namespace fastconv::fft_convolution {
 namespace {
 
-using direct::ceil_divide;
-
 /// Of a transform along one axis: those that are in their caches.
 constexpr std::int64_t kLongest = 512;
 /// Tiles along an axis that are tried.

@@ -33,7 +33,6 @@
 namespace fastconv::fft_convolution {
 namespace {
 
-using direct::ceil_divide;
 using direct::RealView;
 
 /// The outputs that the positions of a run stand for.

@@ -15,8 +15,6 @@
 
 namespace fastconv::separable {
 
-using direct::ceil_divide;
-
 namespace {
 
 /// Sums between the passes.
@@ -82,24 +80,24 @@ void ChannelPasses<T>::run(const PassArrays<T>& arrays, void* workspace) const {
   const std::size_t bytes = workspace_bytes() / static_cast<std::size_t>(pass_.threads);
   const std::int64_t slices = pass_.axes[0].phases.count;
   const std::int64_t items = pass_.problem.n * slices * channel_items_ * row_items_ * column_items_;
-  parallel_for(items, pass_.threads, [&](std::int64_t item, int thread) {
-    Arena arena(static_cast<std::byte*>(workspace) + static_cast<std::size_t>(thread) * bytes);
-    const auto next = [&](std::int64_t count) {
-      const std::int64_t index = item % count;
-      item /= count;
-      return index;
-    };
-    Item place{};
-    place.column = next(column_items_) * columns_;
-    place.columns = std::min(columns_, pass_.axes[2].phases.count - place.column);
-    place.row = next(row_items_) * rows_;
-    place.rows = std::min(rows_, pass_.axes[1].phases.count - place.row);
-    place.channel = next(channel_items_) * channels_;
-    place.channels = std::min(channels_, pass_.problem.c - place.channel);
-    place.slice = next(slices);
-    place.n = item;
-    run_item(arrays, place, lay_out(arena));
-  });
+  parallel_for_in_arenas(
+      items, pass_.threads, workspace, bytes, [&](std::int64_t item, Arena& arena) {
+        const auto next = [&](std::int64_t count) {
+          const std::int64_t index = item % count;
+          item /= count;
+          return index;
+        };
+        Item place{};
+        place.column = next(column_items_) * columns_;
+        place.columns = std::min(columns_, pass_.axes[2].phases.count - place.column);
+        place.row = next(row_items_) * rows_;
+        place.rows = std::min(rows_, pass_.axes[1].phases.count - place.row);
+        place.channel = next(channel_items_) * channels_;
+        place.channels = std::min(channels_, pass_.problem.c - place.channel);
+        place.slice = next(slices);
+        place.n = item;
+        run_item(arrays, place, lay_out(arena));
+      });
 }
 
 /// Weights [channel][tap] of an item's channels to [vector of channels][tap][channel].

@@ -15,7 +15,6 @@
 
 namespace fastconv::separable {
 
-using direct::ceil_divide;
 using direct::Extent;
 
 namespace {
@@ -106,12 +105,9 @@ bool RowPasses<T>::reads_in_place(const direct::RealView& source) const {
 template <class T>
 void RowPasses<T>::run(const PassArrays<T>& arrays, void* workspace) const {
   const std::size_t bytes = workspace_bytes() / static_cast<std::size_t>(pass_.threads);
-  parallel_for(
-      pass_.problem.n * group_blocks_ * tile_.tile_count(), pass_.threads,
-      [&](std::int64_t item, int thread) {
-        Arena arena(static_cast<std::byte*>(workspace) + static_cast<std::size_t>(thread) * bytes);
-        run_item(arrays, item, lay_out(arena));
-      });
+  parallel_for_in_arenas(
+      pass_.problem.n * group_blocks_ * tile_.tile_count(), pass_.threads, workspace, bytes,
+      [&](std::int64_t item, Arena& arena) { run_item(arrays, item, lay_out(arena)); });
 }
 
 template <class T>

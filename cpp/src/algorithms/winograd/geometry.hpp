@@ -4,14 +4,13 @@
 #include <array>
 #include <cstdint>
 
+#include "ceil_divide.hpp"
 #include "fastconv/problem.hpp"
 #include "fastconv/tensor_view.hpp"
 #include "kernels/winograd_points.hpp"
 #include "padding.hpp"
 
 namespace fastconv::winograd {
-
-inline std::int64_t ceil_divide(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 /// Either pass as a correlation of a source (forward the input, backward the gradient of the
 /// output) with a kernel that may be mirrored: position o of the destination reads
