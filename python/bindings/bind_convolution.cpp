@@ -190,6 +190,43 @@ py::array weight_gradient(int rank, py::handle input, py::handle weight_size,
                  runner(options));
 }
 
+/// Both gradients at once, of floating-point or complex arrays.
+py::tuple both_gradients(int rank, py::handle input, py::handle weight, py::handle grad_output,
+                         py::handle stride, py::handle padding, py::handle dilation,
+                         py::handle groups, py::handle layout, py::handle padding_mode,
+                         py::handle padding_value, py::handle flip, py::handle algorithm,
+                         py::handle precision, py::handle threads) {
+  CallOptions options;
+  read_options(rank,
+               {stride, padding, dilation, groups, layout, padding_mode, padding_value, flip,
+                py::none(), Py_False, algorithm, precision, threads},
+               options);
+  ArrayArgument x = to_array(input, "input");
+  ArrayArgument w = to_array(weight, "weight");
+  ArrayArgument g = to_array(grad_output, "grad_output");
+  const DataType type = promote({&x, &w, &g});
+  const ImageShape shape = to_image_shape(x.shape(), rank, options.layout, "input");
+  check_same_batching("grad_output", g.rank(), "input", x.shape().size());
+  set_input_shape(options, shape);
+  set_weight_shape(options, w.shape(), "weight");
+  read_padding_value(options, x.type);
+  options.description.conjugate = true;
+  set_types(options, Pass::backward_input, type, w.type, g.type);
+  const Problem of_input = describe(options.description);
+  set_types(options, Pass::backward_weight, x.type, type, g.type);
+  const Problem of_weight = describe(options.description);
+  check_grad_output(g, output_shape(of_input, rank, options.layout, shape.batched));
+  const ArrayArgument grad_input{"grad_input", py::array(to_dtype(type), x.shape()), type};
+  const ArrayArgument grad_weight{"grad_weight", py::array(to_dtype(type), w.shape()), type};
+  const auto image = [&](const ArrayArgument& array) {
+    return image_view(array, rank, options.layout, shape.batched);
+  };
+  const GradientArguments arguments{image(x), weight_view(w, rank), image(g), image(grad_input),
+                                    weight_view(grad_weight, rank)};
+  run(of_input, of_weight, options.plan, arguments);
+  return py::make_tuple(grad_input.array, grad_weight.array);
+}
+
 /// The other shapes and options are there to be checked, as for the other gradients.
 py::array bias_gradient_of(int rank, py::handle grad_output, py::handle input_size,
                            py::handle weight_size, py::handle stride, py::handle padding,
@@ -234,6 +271,7 @@ void register_convolution(py::module_& module) {
   module.def("convolve_transpose", convolve_transpose);
   module.def("input_gradient", input_gradient);
   module.def("weight_gradient", weight_gradient);
+  module.def("both_gradients", both_gradients);
   module.def("bias_gradient", bias_gradient_of);
 }
 

@@ -1,26 +1,33 @@
 #include "call.hpp"
 
 #include <array>
+#include <concepts>
 #include <limits>
 #include <memory>
+#include <tuple>
 
 #include "runtime/aligned_buffer.hpp"
 
 namespace fastconv::python {
 namespace {
 
-/// The plans of the last few small problems of this Python thread. Making one takes about as long
-/// as a small convolution itself; the tables of large ones are not worth keeping.
+/// The plans of the last few small problems, or pairs of them, of this Python thread. Making one
+/// takes about as long as a small convolution itself; the tables of large ones are not worth
+/// keeping.
+template <class Plan, std::same_as<Problem>... Problems>
 class RecentPlans {
  public:
-  std::shared_ptr<const Plan> find_or_make(const Problem& problem, const PlanOptions& options) {
-    if (!is_small(problem)) return std::make_shared<const Plan>(problem, options);
-    Key key{problem, std::string(options.algorithm), options.precision,
+  std::shared_ptr<const Plan> find_or_make(const PlanOptions& options,
+                                           const Problems&... problems) {
+    if (!(is_small(problems) && ...)) return std::make_shared<const Plan>(problems..., options);
+    Key key{{problems...},
+            std::string(options.algorithm),
+            options.precision,
             options.threads > 0 ? options.threads : num_threads()};
     for (const Entry& entry : entries_) {
       if (entry.plan != nullptr && entry.key == key) return entry.plan;
     }
-    auto plan = std::make_shared<const Plan>(problem, options);
+    auto plan = std::make_shared<const Plan>(problems..., options);
     entries_[oldest_] = {std::move(key), plan};
     oldest_ = (oldest_ + 1) % entries_.size();
     return plan;
@@ -39,7 +46,7 @@ class RecentPlans {
   }
 
   struct Key {
-    Problem problem;
+    std::tuple<Problems...> problems;
     std::string algorithm;
     Precision precision = Precision::standard;
     int threads = 0;
@@ -177,8 +184,17 @@ void check_grad_output(const ArrayArgument& grad_output,
 }
 
 void run(const Problem& problem, const PlanOptions& options, const Arguments& arguments) {
-  thread_local RecentPlans recent_plans;
-  const std::shared_ptr<const Plan> plan = recent_plans.find_or_make(problem, options);
+  thread_local RecentPlans<Plan, Problem> recent_plans;
+  const auto plan = recent_plans.find_or_make(options, problem);
+  const ThreadScratch workspace(plan->workspace_bytes());
+  const py::gil_scoped_release release;
+  plan->execute(arguments, workspace.data());
+}
+
+void run(const Problem& input_gradient, const Problem& weight_gradient, const PlanOptions& options,
+         const GradientArguments& arguments) {
+  thread_local RecentPlans<GradientsPlan, Problem, Problem> recent_plans;
+  const auto plan = recent_plans.find_or_make(options, input_gradient, weight_gradient);
   const ThreadScratch workspace(plan->workspace_bytes());
   const py::gil_scoped_release release;
   plan->execute(arguments, workspace.data());

@@ -39,6 +39,8 @@ void check_grad_output(const ArrayArgument& grad_output, const std::vector<std::
 
 /// Plans and runs with the GIL released.
 void run(const Problem& problem, const PlanOptions& options, const Arguments& arguments);
+void run(const Problem& input_gradient, const Problem& weight_gradient, const PlanOptions& options,
+         const GradientArguments& arguments);
 
 /// Arrays of one call by their part in it; the written one has the type of the result.
 struct CallArrays {

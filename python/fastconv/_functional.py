@@ -336,6 +336,11 @@ def _backward(
     }
     want_input, want_weight, want_bias = mask
     grad_input = grad_weight = grad_bias = None
+    if want_input and want_weight and gradient.dtype.kind not in "biu":
+        grad_input, grad_weight = _core.both_gradients(
+            rank, x, w, gradient, *options, *keywords.values()
+        )
+        want_input = want_weight = False
     if want_input:
         grad_input = INPUT_GRADIENTS[rank](x.shape, w, gradient, *options, **keywords)
     if want_weight:

@@ -243,6 +243,21 @@ TEST(Adjoint, GradientsAreThoseOfTheForwardPass) {
   }
 }
 
+TEST(GradientsPlan, NeedsTheTwoGradientsOfOneConvolution) {
+  const Problem of_input = describe(small_problem(Pass::backward_input));
+  const Problem of_weight = describe(small_problem(Pass::backward_weight));
+  EXPECT_NO_THROW(GradientsPlan(of_input, of_weight));
+  EXPECT_THROW(GradientsPlan(of_weight, of_input), ValueError);
+  Problem other_size = of_weight;
+  other_size.axes[2].input += 2;
+  EXPECT_THROW(GradientsPlan(of_input, other_size), ValueError);
+  Problem with_bias = of_input;
+  with_bias.has_bias = true;
+  Problem also_with_bias = of_weight;
+  also_with_bias.has_bias = true;
+  EXPECT_THROW(GradientsPlan(with_bias, also_with_bias), ValueError);
+}
+
 TEST(PlanOptions, ThreadsDefaultToTheCurrentNumber) {
   const Problem problem = describe(ProblemDescription{});
   const int before = set_thread_override(5);

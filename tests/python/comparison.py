@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -161,14 +162,26 @@ def check_input_gradient(
 ) -> Array:
     """Compare a gradient with respect to the input with the reference, and return it."""
     actual = INPUT_GRADIENT[w.ndim - 2](input_size, w, grad_output, **options)
+    assert_are_input_gradients((actual,), input_size, w, grad_output, **options)
+    return actual
+
+
+def assert_are_input_gradients(
+    results: Iterable[Array],
+    input_size: tuple[int, ...],
+    w: Array,
+    grad_output: Array,
+    **options: Any,
+) -> None:
+    """Compare several results of the same gradient with the reference."""
     described = _without_execution(options)
     dtype = reference.conv_input(input_size, w, grad_output, **described).dtype
     arrays = [_widened(a, dtype) for a in (w, grad_output)]
     truth = reference.conv_input(input_size, *arrays, **described)
     magnitude = reference.conv_input(input_size, *map(_magnitude, arrays), **_magnitudes(described))
     taps = _taps_of_channels(w, options)
-    assert_matches(actual, truth, magnitude, taps, dtype, transformed=_may_transform(options))
-    return actual
+    for actual in results:
+        assert_matches(actual, truth, magnitude, taps, dtype, transformed=_may_transform(options))
 
 
 def check_weight_gradient(
@@ -176,6 +189,18 @@ def check_weight_gradient(
 ) -> Array:
     """Compare a gradient with respect to the weight with the reference, and return it."""
     actual = WEIGHT_GRADIENT[len(weight_size) - 2](x, weight_size, grad_output, **options)
+    assert_are_weight_gradients((actual,), x, weight_size, grad_output, **options)
+    return actual
+
+
+def assert_are_weight_gradients(
+    results: Iterable[Array],
+    x: Array,
+    weight_size: tuple[int, ...],
+    grad_output: Array,
+    **options: Any,
+) -> None:
+    """Compare several results of the same gradient with the reference."""
     described = _without_execution(options)
     dtype = reference.conv_weight(x, weight_size, grad_output, **described).dtype
     inputs, grads = _widened(x, dtype), _widened(grad_output, dtype)
@@ -185,15 +210,22 @@ def check_weight_gradient(
     )
     # Each element is a sum over images and positions.
     taps = grad_output.size // max(1, weight_size[0])
-    assert_matches(actual, truth, magnitude, taps, dtype, transformed=_may_transform(options))
-    return actual
+    for actual in results:
+        assert_matches(actual, truth, magnitude, taps, dtype, transformed=_may_transform(options))
 
 
 def check_passes(rng: np.random.Generator, x: Array, w: Array, **options: Any) -> None:
-    """Compare the forward pass and both of its gradients with the reference."""
+    """Compare the forward pass and its gradients, one by one and both at once."""
     grad = random_array(rng, reference.conv(x, w, **_without_execution(options)).shape, x.dtype)
-    for name in PASSES:
-        check_pass(name, x, w, grad, **options)
+    rank = w.ndim - 2
+    check_forward(x, w, **options)
+    of_input = INPUT_GRADIENT[rank](x.shape, w, grad, **options)
+    of_weight = WEIGHT_GRADIENT[rank](x, w.shape, grad, **options)
+    both = BACKWARD[rank](grad, x, w, output_mask=(True, True, False), **options)
+    assert both[0] is not None
+    assert both[1] is not None
+    assert_are_input_gradients((of_input, both[0]), x.shape, w, grad, **options)
+    assert_are_weight_gradients((of_weight, both[1]), x, w.shape, grad, **options)
 
 
 def check_pass(name: str, x: Array, w: Array, grad_output: Array, **options: Any) -> None:

@@ -151,16 +151,17 @@ def test_gradients_of_what_is_not_finite(rng, operand, value):
     arrays["grad"] = np.ones(fastconv.conv2d(arrays["x"], arrays["w"], padding=2).shape, np.float32)
     arrays[operand][1, 1, 2, 3] = value
     x, w, grad = arrays["x"], arrays["w"], arrays["grad"]
-    for name, arguments in (
-        ("conv2d_input", (x.shape, w, grad)),
-        ("conv2d_weight", (x, w.shape, grad)),
+    both = fastconv.conv2d_backward(grad, x, w, padding=2, **FFT)
+    for name, arguments, of_both in (
+        ("conv2d_input", (x.shape, w, grad), both[0]),
+        ("conv2d_weight", (x, w.shape, grad), both[1]),
     ):
         function = getattr(fastconv.grad, name)
-        actual = function(*arguments, padding=2, **FFT)
         expected = function(*arguments, padding=2, algorithm="direct")
         finite = np.isfinite(expected)
-        np.testing.assert_array_equal(actual[~finite], expected[~finite])
-        np.testing.assert_allclose(actual[finite], expected[finite], atol=2e-3)
+        for actual in (function(*arguments, padding=2, **FFT), of_both):
+            np.testing.assert_array_equal(actual[~finite], expected[~finite])
+            np.testing.assert_allclose(actual[finite], expected[finite], atol=2e-3)
 
 
 def test_sums_that_overflow_on_the_way_alone(rng):

@@ -35,9 +35,22 @@ struct Arguments {
   std::int64_t bias_stride = 1;  ///< in elements
 };
 
+/// The tensors of both gradients of a convolution, computed at once.
+struct GradientArguments {
+  TensorView input;
+  TensorView weight;
+  TensorView grad_output;
+  TensorView grad_input;   ///< written
+  TensorView grad_weight;  ///< written
+
+  Arguments of_input() const { return {grad_input, weight, grad_output}; }
+  Arguments of_weight() const { return {input, grad_weight, grad_output}; }
+};
+
 namespace detail {
 class AlgorithmPlan;
-}
+class AlgorithmGradientsPlan;
+}  // namespace detail
 
 /// A problem made ready to run: the algorithm chosen, its tiles and tables computed.
 ///
@@ -75,6 +88,28 @@ class Plan {
   const char* algorithm_ = "";
   int threads_ = 1;
   std::unique_ptr<const detail::AlgorithmPlan> implementation_;
+};
+
+/// Both gradients of one convolution made ready to run. Where the same algorithm computes both by
+/// transforms, the gradient of the output is transformed once; elsewhere this is two plans.
+class GradientsPlan {
+ public:
+  /// Two problems of the same sizes, one of each backward pass, that neither add to what is there
+  /// nor have a bias or an activation. Throws ValueError if they are not.
+  GradientsPlan(const Problem& input_gradient, const Problem& weight_gradient,
+                const PlanOptions& options = {});
+  GradientsPlan(GradientsPlan&&) noexcept;
+  GradientsPlan& operator=(GradientsPlan&&) noexcept;
+  ~GradientsPlan();
+
+  /// Whether the two have transforms in common.
+  bool shares_transforms() const { return shared_ != nullptr; }
+  std::size_t workspace_bytes() const;
+  void execute(const GradientArguments& arguments, void* workspace) const noexcept;
+
+ private:
+  std::unique_ptr<const detail::AlgorithmGradientsPlan> shared_;
+  std::vector<Plan> separate_;  ///< of the input and of the weight, where nothing is shared
 };
 
 /// Plans and runs in one step, with scratch memory of its own.

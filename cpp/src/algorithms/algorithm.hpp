@@ -24,6 +24,14 @@ class AlgorithmPlan {
   virtual std::string description_with(const void*) const { return description(); }
 };
 
+/// Both gradients of a convolution, prepared together. As immutable as the other.
+class AlgorithmGradientsPlan {
+ public:
+  virtual ~AlgorithmGradientsPlan() = default;
+  virtual std::size_t workspace_bytes() const = 0;
+  virtual void execute(const GradientArguments& arguments, void* workspace) const noexcept = 0;
+};
+
 }  // namespace detail
 
 /// One row of the list of algorithms.
@@ -38,6 +46,11 @@ struct Algorithm {
   /// `max_workspace` as in PlanOptions.
   std::unique_ptr<const detail::AlgorithmPlan> (*make_plan)(const Problem& problem, int threads,
                                                             std::size_t max_workspace);
+  /// Both gradients of a convolution where they have work in common: null, or returns null, where
+  /// they have none.
+  std::unique_ptr<const detail::AlgorithmGradientsPlan> (*make_gradients_plan)(
+      const Problem& input_gradient, const Problem& weight_gradient, int threads,
+      std::size_t max_workspace);
 };
 
 struct AlgorithmSpan {

@@ -14,7 +14,7 @@ std::align_val_t alignment_of(std::size_t bytes) {
 }
 
 /// More than this goes back to the system after the call.
-constexpr std::size_t kKeptBytes = std::size_t{32} << 20;
+constexpr std::size_t kKeptBytes = std::size_t{64} << 20;
 
 thread_local AlignedBuffer kept_buffer;
 

@@ -20,10 +20,8 @@
 #include <atomic>
 
 #include "algorithms/direct/bias.hpp"
-#include "algorithms/direct/correlation_store.hpp"
 #include "algorithms/fft/fft.hpp"
-#include "algorithms/fft/non_finite.hpp"
-#include "algorithms/fft/schedule.hpp"
+#include "algorithms/fft/result_spectra.hpp"
 #include "algorithms/fft/spectrum_product.hpp"
 #include "algorithms/reference/reference.hpp"
 #include "runtime/aligned_buffer.hpp"
@@ -31,8 +29,6 @@
 
 namespace fastconv::fft_convolution {
 namespace {
-
-using direct::RealView;
 
 template <class T>
 class CorrelationPlan final : public detail::AlgorithmPlan {
@@ -44,6 +40,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         schedule_(problem, kernels_, threads, max_workspace),
         kernel_spectra_(problem_, schedule_.regions, *schedule_.transform, kernels_),
         product_(kernels_),
+        result_spectra_(problem_, schedule_, kernel_spectra_, kernels_),
         for_non_finite_weights_(reference::make_plan(problem, 1)) {}
 
   std::size_t workspace_bytes() const override {
@@ -70,6 +67,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
                const void* packed_weights) const noexcept override {
     Arena arena(workspace);
     const Workspace memory = lay_out(arena);
+    const PassViews views(problem_, arguments);
     const bool packed = packed_weights != nullptr;
     const bool one_round = schedule_.units_per_round == schedule_.units;
     // Nothing may be written before all weights are known to be finite.
@@ -87,7 +85,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       } else {
         finite = transform_kernels(arguments.weight, first, end, memory.kernels, memory.threads);
       }
-      if (finite) compute_round({arguments, kernels, bias, memory}, first, end);
+      if (finite) compute_round({views, kernels, bias, memory}, first, end);
     }
     if (!finite) for_non_finite_weights_->execute(arguments, nullptr, nullptr);
   }
@@ -116,7 +114,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   };
 
   struct Call {
-    const Arguments& arguments;
+    const PassViews& views;
     const T* kernels;  ///< of the round
     const T* bias;
     const Workspace& memory;
@@ -142,15 +140,10 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   /// Elements that one thread needs beside spectra.
   std::int64_t thread_size() const {
     const fft::TileTransform<T>& transform = *schedule_.transform;
-    const std::int64_t batch =
-        std::min(kMostBatch, std::max(schedule_.channels.sources, schedule_.share_channels));
-    std::int64_t size = kernel_spectra_.scratch_size();
-    for (const Tile& tile : schedule_.tiles) {
-      size = std::max(size, SourceSpectra<T>::scratch_size(batch, tile.planes, transform));
-      size = std::max(size, batch * transform.plane_size() +
-                                std::max(transform.scratch_size(),
-                                         NonFiniteRepair<T>::scratch_size(tile, kernel_spectra_)));
-    }
+    const std::int64_t batch = std::min(kMostBatch, schedule_.channels.sources);
+    const std::int64_t size =
+        std::max({kernel_spectra_.scratch_size(), result_spectra_.scratch_size(),
+                  SourceSpectra<T>::scratch_size(batch, schedule_.regions.planes(), transform)});
     return static_cast<std::int64_t>(
         round_up(static_cast<std::size_t>(size), kAlignment / sizeof(T)));
   }
@@ -231,52 +224,35 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   /// numbered anew.
   void compute_item(const Call& call, const Item& item, int outer) const {
     const int threads = schedule_.blocks_in_parallel ? 1 : threads_;
-    const auto scratch = [&](int thread) {
-      return call.memory.threads + (schedule_.blocks_in_parallel ? outer : thread) * thread_size();
-    };
+    const ThreadMemory<T> scratch{
+        call.memory.threads + (schedule_.blocks_in_parallel ? outer * thread_size() : 0),
+        schedule_.blocks_in_parallel ? 0 : thread_size()};
     transform_sources(call, item, threads, scratch);
     const std::int64_t step = product_.layers_per_step(schedule_.sources);
     const std::int64_t layers = schedule_.transform->layers();
     parallel_for(ceil_divide(layers, step), threads, [&](std::int64_t index, int) {
       multiply(item, index * step, std::min(step, layers - index * step));
     });
-    store_results(call, item, item.in_order ? 1 : threads, scratch);
+    result_spectra_.store(
+        call.views, call.bias,
+        {item.block, item.group, item.share, item.results, item.non_finite, item.adds},
+        item.in_order ? 1 : threads, scratch);
   }
 
-  direct::SourcePadding source_padding() const {
-    if (problem_.pass == Pass::forward) return direct::input_padding(problem_);
-    const auto& axes = problem_.axes;
-    return {.sizes = {axes[0].output, axes[1].output, axes[2].output}, .mode = PaddingMode::zeros};
-  }
-
-  RealView source_view(const Arguments& arguments) const {
-    return RealView(problem_.pass == Pass::forward ? arguments.input : arguments.output);
-  }
-
-  template <class ScratchOf>
   void transform_sources(const Call& call, const Item& item, int threads,
-                         const ScratchOf& scratch) const {
-    const fft::TileTransform<T>& transform = *schedule_.transform;
-    const direct::SourcePadding padding = source_padding();
-    const RealView view = source_view(call.arguments);
-    const SourceSpectra<T> spectra(view, padding, transform, kernels_);
-    const Tile& tile = schedule_.tiles[item.block.region];
+                         const ThreadMemory<T>& scratch) const {
+    const std::int64_t number = schedule_.transform->number_size();
     const std::int64_t channels = schedule_.channels.sources;
-    const std::int64_t batch = SourceSpectra<T>::batch(view, channels, transform);
-    const std::int64_t batches = ceil_divide(channels, batch);
+    const SourceSpectra<T> spectra(call.views.source, call.views.padding, *schedule_.transform,
+                                   kernels_);
+    const SourceBlock<T> sources(
+        spectra, schedule_.tiles[item.block.region], item.block, {item.group * channels, channels},
+        {item.sources, schedule_.sources * number, number, schedule_.source_layer_step});
     std::fill_n(item.non_finite, item.block.count, std::uint8_t{0});
-    parallel_for(item.block.count * batches, threads, [&](std::int64_t index, int thread) {
-      const std::int64_t in_block = index / batches;
-      const std::int64_t at = item.block.first + in_block;
-      const std::int64_t first = index % batches * batch;
-      T* to = item.sources +
-              (in_block * schedule_.sources + first * tile.planes) * transform.number_size();
-      const bool finite =
-          spectra.transform(tile, tile.origin(at % tile.tile_count()), at / tile.tile_count(),
-                            item.group * channels + first, std::min(batch, channels - first), to,
-                            transform.number_size(), schedule_.source_layer_step, scratch(thread));
-      if (!finite) {
-        std::atomic_ref(item.non_finite[in_block]).store(1, std::memory_order_relaxed);
+    parallel_for(sources.pieces(), threads, [&](std::int64_t piece, int thread) {
+      if (!sources.transform(piece, scratch.of(thread))) {
+        std::atomic_ref(item.non_finite[sources.tile_of(piece)])
+            .store(1, std::memory_order_relaxed);
       }
     });
   }
@@ -292,73 +268,13 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
                       {item.results, result_row, number, schedule_.result_layer_step}, false);
   }
 
-  template <class ScratchOf>
-  void store_results(const Call& call, const Item& item, int threads,
-                     const ScratchOf& scratch) const {
-    const bool forward = problem_.pass == Pass::forward;
-    const fft::TileTransform<T>& transform = *schedule_.transform;
-    const TensorView& written = forward ? call.arguments.output : call.arguments.input;
-    const RealView view(written);
-    const direct::Destination<T> destination(written, kernels_, call.bias, problem_.activation);
-    const direct::SourcePadding padding = source_padding();
-    const SourceSpectra<T> source(source_view(call.arguments), padding, transform, kernels_);
-    const NonFiniteRepair<T> repair(source, kernel_spectra_, call.arguments.weight,
-                                    schedule_.channels.sources);
-    const Tile& tile = schedule_.tiles[item.block.region];
-    const auto& all_runs = schedule_.runs[item.block.region];
-    const auto run_count = static_cast<std::int64_t>(all_runs.size());
-    const std::int64_t channels = schedule_.channels_of(item.share);
-    const std::int64_t first_channel = schedule_.first_channel(item.share);
-    const std::int64_t batch = SourceSpectra<T>::batch(view, channels, transform);
-    const std::int64_t batches = ceil_divide(channels, batch);
-    const std::int64_t number = transform.number_size();
-    const std::int64_t in_tile = batches * run_count;
-    parallel_for(item.block.count * in_tile, threads, [&](std::int64_t index, int thread) {
-      const std::int64_t in_block = index / in_tile;
-      const std::int64_t run = index % run_count;
-      const std::int64_t first = index % in_tile / run_count * batch;
-      const std::int64_t count = std::min(batch, channels - first);
-      const Runs& runs = all_runs[static_cast<std::size_t>(run)];
-      const std::int64_t at = item.block.first + in_block;
-      const std::int64_t n = at / tile.tile_count();
-      const Extent origin = tile.origin(at % tile.tile_count());
-      const Extent size = tile.size_at(origin, runs);
-      if (direct::product(size) == 0) return;
-      T* planes = scratch(thread);
-      T* work = planes + count * tile.plane_size;
-      const std::int64_t columns = transform.size().sequence ? transform.size().columns : size[2];
-      for (std::int64_t i = 0; i < count; ++i) {
-        T* plane = planes + i * tile.plane_size;
-        const std::int64_t result =
-            (in_block * schedule_.share_channels + first + i) * run_count + run;
-        transform.inverse(item.results + result * number, schedule_.result_layer_step, columns,
-                          plane, work);
-        if (item.non_finite[in_block] != 0 || !all_finite(tile, size, plane)) {
-          repair.repair(tile, origin, runs, n, item.group, first_channel + first + i, plane, work);
-        }
-      }
-      destination.store_planes(
-          {n, runs, origin, size},
-          item.group * schedule_.channels.destinations + first_channel + first, count,
-          {planes, tile.pitch[2], tile.pitch[1] * tile.pitch[2], tile.plane_size},
-          problem_.accumulate || item.adds);
-    });
-  }
-
-  bool all_finite(const Tile& tile, const Extent& size, const T* plane) const {
-    for (std::int64_t row = 0; row < size[0] * size[1]; ++row) {
-      const T* first = plane + (row / size[1] * tile.pitch[1] + row % size[1]) * tile.pitch[2];
-      if (!kernels_.all_finite(first, size[2])) return false;
-    }
-    return true;
-  }
-
   Problem problem_;
   const TypedKernels<T>& kernels_;
   int threads_;
   Schedule<T> schedule_;
   KernelSpectra<T> kernel_spectra_;
   SpectrumProduct<T> product_;
+  ResultSpectra<T> result_spectra_;
   /// An infinite weight reaches every sum of its transform. The plain loops take no time to
   /// prepare.
   std::unique_ptr<const detail::AlgorithmPlan> for_non_finite_weights_;

@@ -32,6 +32,16 @@ std::vector<AxisPhases> split_by_dilation(const AxisPhases& phases) {
   return parts;
 }
 
+AxisPhases destination_phases(const direct::AxisRun& run) {
+  AxisPhases phases;
+  phases.count = run.count;
+  phases.source_first = run.destination_first;
+  phases.source_step = run.destination_step;
+  phases.runs.push_back(run);
+  phases.runs.front().taps = {{0, 0}};
+  return phases;
+}
+
 }  // namespace
 
 Regions::Regions(const Problem& problem) {
@@ -108,6 +118,15 @@ Tile make_tile(const Regions::Phases& phases, const fft::TileSize& size, std::in
   for (std::size_t a = 0; a < 3; ++a) most[a] = sizes[a] - phases[a]->reach;
   const Extent pitches = size.sequence ? sizes : Extent{size.depth, size.rows, pitch};
   return Tile(phases, most, pitches);
+}
+
+DestinationTiles::DestinationTiles(const Runs& runs, const Tile& source)
+    : phases_{destination_phases(*runs[0]), destination_phases(*runs[1]),
+              destination_phases(*runs[2])},
+      tile_({&phases_[0], &phases_[1], &phases_[2]}, source.size, source.pitch) {
+  // A run that is shorter than others of its phases has the tiles of those nevertheless.
+  tile_.size = source.size;
+  tile_.tiles = source.tiles;
 }
 
 }  // namespace fastconv::fft_convolution

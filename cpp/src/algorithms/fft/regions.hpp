@@ -9,6 +9,7 @@ namespace fastconv::fft_convolution {
 
 using direct::AxisPhases;
 using direct::Extent;
+using direct::RealView;
 using direct::Runs;
 using direct::Tile;
 
@@ -53,5 +54,20 @@ class Regions {
 
 /// The tiles of a region for a transform.
 Tile make_tile(const Regions::Phases& phases, const fft::TileSize& size, std::int64_t pitch);
+
+/// The destination of some runs, to be read in the tiles that it is written in: position j of a run
+/// is the element destination(j).
+class DestinationTiles {
+ public:
+  DestinationTiles(const Runs& runs, const Tile& source);
+  DestinationTiles(const DestinationTiles&) = delete;
+  DestinationTiles& operator=(const DestinationTiles&) = delete;
+
+  const Tile& tile() const { return tile_; }
+
+ private:
+  std::array<AxisPhases, 3> phases_;
+  Tile tile_;
+};
 
 }  // namespace fastconv::fft_convolution

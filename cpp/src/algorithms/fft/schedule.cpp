@@ -16,7 +16,10 @@ constexpr std::int64_t kBlockParts = 3;
 constexpr std::int64_t kParts = 8;
 /// Of small kernels that share a round.
 constexpr std::int64_t kRoundBytes = std::int64_t{4} << 20;
-/// Of the spectra of a block: about as many as the kernels have, which every block reads once.
+/// Spectra of kernels that stay in a last-level cache from block to block, if the blocks leave them
+/// room.
+constexpr std::int64_t kCachedKernelBytes = std::int64_t{10} << 20;
+/// Of the spectra of a block.
 constexpr std::int64_t kLeastBlockBytes = std::int64_t{1} << 19;
 constexpr std::int64_t kMostBlockBytes = std::int64_t{32} << 20;
 
@@ -64,9 +67,11 @@ void Schedule<T>::choose_blocks(std::int64_t images, int threads, std::int64_t m
   const std::int64_t results = share_channels * run_count;
   const std::int64_t tile_bytes = (sources + results) * spectrum_bytes();
   const std::int64_t kernel_bytes = sources * results * spectrum_bytes();
+  // Kernels that come from memory for every block are worth a large one.
+  const std::int64_t balanced =
+      kernel_bytes <= kCachedKernelBytes ? kernel_bytes * 2 / 5 : kernel_bytes;
   const std::int64_t wanted =
-      std::min(std::clamp(kernel_bytes, kLeastBlockBytes, kMostBlockBytes), most_bytes) /
-      tile_bytes;
+      std::min(std::clamp(balanced, kLeastBlockBytes, kMostBlockBytes), most_bytes) / tile_bytes;
   std::int64_t most = 0;
   for (const Tile& tile : tiles) most = std::max(most, images * tile.tile_count());
   // The product takes three tiles at a time.
@@ -90,6 +95,11 @@ void Schedule<T>::choose_blocks(std::int64_t images, int threads, std::int64_t m
       threads == 1 || (items >= 2 * threads && threads * block_bytes <= most_bytes);
   units_in_parallel = threads == 1 || (units >= 2 * threads &&
                                        threads * (block_bytes + kernel_bytes) <= most_bytes);
+}
+
+template <class T>
+bool Schedule<T>::kernels_stay_cached(std::int64_t sets) const {
+  return sets * kernel_size() * static_cast<std::int64_t>(sizeof(T)) <= kCachedKernelBytes;
 }
 
 template <class T>

@@ -68,6 +68,9 @@ class Schedule {
   std::int64_t source_size() const { return transform->layers() * source_layer_step; }
   std::int64_t result_size() const { return transform->layers() * result_layer_step; }
 
+  /// Whether so many sets of spectra as large as a unit's kernels stay in a cache.
+  bool kernels_stay_cached(std::int64_t sets) const;
+
  private:
   void choose_shares(std::int64_t groups, std::int64_t most_bytes);
   void choose_blocks(std::int64_t images, int threads, std::int64_t most_bytes);

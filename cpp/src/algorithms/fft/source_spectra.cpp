@@ -7,7 +7,7 @@
 namespace fastconv::fft_convolution {
 
 template <class T>
-std::int64_t SourceSpectra<T>::batch(const direct::RealView& view, std::int64_t channels,
+std::int64_t SourceSpectra<T>::batch(const RealView& view, std::int64_t channels,
                                      const fft::TileTransform<T>& transform) {
   constexpr std::int64_t kMostBytes = 1 << 18;
   const bool channels_last =

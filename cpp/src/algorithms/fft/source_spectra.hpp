@@ -11,13 +11,14 @@ inline constexpr std::int64_t kMostBatch = 16;
 template <class T>
 class SourceSpectra {
  public:
-  SourceSpectra(const direct::RealView& view, const direct::SourcePadding& padding,
+  SourceSpectra(const RealView& view, const direct::SourcePadding& padding,
                 const fft::TileTransform<T>& transform, const TypedKernels<T>& kernels)
       : view_(view), padding_(padding), transform_(transform), kernels_(kernels) {}
 
   /// Channels that are packed together: as channels-last memory has them side by side.
-  static std::int64_t batch(const direct::RealView& view, std::int64_t channels,
+  static std::int64_t batch(const RealView& view, std::int64_t channels,
                             const fft::TileTransform<T>& transform);
+  std::int64_t batch(std::int64_t channels) const { return batch(view_, channels, transform_); }
   /// For so many channels at a time.
   static std::int64_t scratch_size(std::int64_t batch, std::int64_t planes,
                                    const fft::TileTransform<T>& transform) {
@@ -36,7 +37,7 @@ class SourceSpectra {
                  T* scratch) const;
 
  private:
-  direct::RealView view_;
+  RealView view_;
   const direct::SourcePadding& padding_;
   const fft::TileTransform<T>& transform_;
   const TypedKernels<T>& kernels_;

@@ -113,8 +113,9 @@ std::vector<std::int64_t> lengths(std::int64_t positions, std::int64_t reach, st
 GroupChannels::GroupChannels(const Problem& problem)
     : parts(problem.is_complex() ? 2 : 1),
       sources(problem.c / problem.g * parts),
-      destinations(problem.k / problem.g * parts) {
-  if (problem.pass == Pass::backward_input) std::swap(sources, destinations);
+      destinations(problem.k / problem.g * parts),
+      outputs_written(problem.pass != Pass::backward_input) {
+  if (!outputs_written) std::swap(sources, destinations);
 }
 
 namespace {

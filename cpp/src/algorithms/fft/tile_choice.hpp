@@ -11,6 +11,7 @@ struct GroupChannels {
   std::int64_t parts;  ///< real numbers of an element
   std::int64_t sources;
   std::int64_t destinations;
+  bool outputs_written;  ///< the destination has the output's channels, else the input's
 };
 
 struct TileChoice {

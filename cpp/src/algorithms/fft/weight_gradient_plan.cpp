@@ -22,41 +22,14 @@
 #include <atomic>
 
 #include "algorithms/direct/direct.hpp"
-#include "algorithms/direct/weight_gradient_store.hpp"
 #include "algorithms/fft/fft.hpp"
-#include "algorithms/fft/schedule.hpp"
-#include "algorithms/fft/source_spectra.hpp"
+#include "algorithms/fft/kernel_gradient.hpp"
 #include "algorithms/fft/spectrum_product.hpp"
 #include "runtime/aligned_buffer.hpp"
 #include "runtime/parallel.hpp"
 
 namespace fastconv::fft_convolution {
 namespace {
-
-using direct::RealView;
-
-/// The outputs that the positions of a run stand for.
-AxisPhases output_phases(const direct::AxisRun& run) {
-  AxisPhases phases;
-  phases.count = run.count;
-  phases.source_first = run.destination_first;
-  phases.source_step = run.destination_step;
-  phases.runs.push_back(run);
-  phases.runs.front().taps = {{0, 0}};
-  return phases;
-}
-
-/// The outputs of one region, in tiles like those of the input.
-struct OutputRegion {
-  OutputRegion(const Runs& runs, const Tile& input)
-      : phases{output_phases(*runs[0]), output_phases(*runs[1]), output_phases(*runs[2])},
-        tile({&phases[0], &phases[1], &phases[2]}, input.size, input.pitch) {}
-  OutputRegion(const OutputRegion&) = delete;
-  OutputRegion& operator=(const OutputRegion&) = delete;
-
-  std::array<AxisPhases, 3> phases;
-  Tile tile;
-};
 
 template <class T>
 class WeightGradientPlan final : public detail::AlgorithmPlan {
@@ -67,12 +40,12 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
         threads_(threads),
         schedule_(problem, kernels_, threads, max_workspace),
         product_(kernels_),
+        kernel_gradient_(problem_, schedule_, kernels_),
         for_non_finite_(direct::make_weight_gradient_plan<T>(problem, threads)) {
     for (std::size_t region = 0; region < schedule_.tiles.size(); ++region) {
-      outputs_.push_back(std::make_unique<const OutputRegion>(schedule_.runs[region].front(),
-                                                              schedule_.tiles[region]));
+      outputs_.push_back(std::make_unique<const DestinationTiles>(schedule_.runs[region].front(),
+                                                                  schedule_.tiles[region]));
     }
-    offsets_ = schedule_.tiles.front().tap_offsets(schedule_.runs.front().front());
   }
 
   std::size_t workspace_bytes() const override {
@@ -123,16 +96,9 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     T* sums;
   };
 
-  /// Output channels that are stored together.
-  static constexpr std::int64_t kStoredOutputs = 16;
-
   /// Elements of X and G, with the tiles of a channel side by side.
   std::int64_t input_size() const { return schedule_.source_size(); }
   std::int64_t gradient_size() const { return schedule_.result_size(); }
-
-  std::int64_t stored_sums() const {
-    return kStoredOutputs * schedule_.channels.parts * static_cast<std::int64_t>(offsets_.size());
-  }
 
   std::int64_t thread_size() const {
     const fft::TileTransform<T>& transform = *schedule_.transform;
@@ -140,9 +106,9 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     const std::int64_t batch =
         std::min(kMostBatch, std::max(schedule_.channels.sources, schedule_.channels.destinations));
     const std::int64_t packing = SourceSpectra<T>::scratch_size(batch, planes, transform);
-    const std::int64_t storing = stored_sums() + transform.plane_size() + transform.scratch_size();
+    const std::int64_t size = std::max(packing, kernel_gradient_.scratch_size());
     return static_cast<std::int64_t>(
-        round_up(static_cast<std::size_t>(std::max(packing, storing)), kAlignment / sizeof(T)));
+        round_up(static_cast<std::size_t>(size), kAlignment / sizeof(T)));
   }
 
   Workspace lay_out(Arena& arena) const {
@@ -162,9 +128,9 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   /// numbered anew.
   void compute_unit(const Call& call, std::int64_t index, int outer) const {
     const int threads = schedule_.units_in_parallel ? 1 : threads_;
-    const auto scratch = [&](int thread) {
-      return call.memory.threads + (schedule_.units_in_parallel ? outer : thread) * thread_size();
-    };
+    const ThreadMemory<T> scratch{
+        call.memory.threads + (schedule_.units_in_parallel ? outer * thread_size() : 0),
+        schedule_.units_in_parallel ? 0 : thread_size()};
     const Unit unit{index / schedule_.shares, index % schedule_.shares,
                     call.memory.inputs + outer * input_size(),
                     call.memory.gradients + outer * gradient_size(),
@@ -178,54 +144,42 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
         multiply(unit, block, part * step, std::min(step, layers - part * step), b > 0);
       });
     }
-    if (call.finite) store(call, unit, threads, scratch);
+    if (call.finite) {
+      kernel_gradient_.store(call.arguments.weight, unit.group, unit.share, unit.sums, threads,
+                             scratch);
+    }
   }
 
-  template <class ScratchOf>
   void transform_block(const Call& call, const Unit& unit, const TileBlock& block, int threads,
-                       const ScratchOf& scratch) const {
+                       const ThreadMemory<T>& scratch) const {
     const fft::TileTransform<T>& transform = *schedule_.transform;
     const auto& axes = problem_.axes;
     const direct::SourcePadding input_padding = direct::input_padding(problem_);
     const direct::SourcePadding no_padding{
         .sizes = {axes[0].output, axes[1].output, axes[2].output}, .mode = PaddingMode::zeros};
-    const RealView input(call.arguments.input);
-    const RealView gradient(call.arguments.output);
-    const SourceSpectra<T> inputs(input, input_padding, transform, kernels_);
-    const SourceSpectra<T> gradients(gradient, no_padding, transform, kernels_);
-    const Tile& tile = schedule_.tiles[block.region];
-    const Tile& output_tile = outputs_[block.region]->tile;
+    const SourceSpectra<T> input(RealView(call.arguments.input), input_padding, transform,
+                                 kernels_);
+    const SourceSpectra<T> gradient(RealView(call.arguments.output), no_padding, transform,
+                                    kernels_);
     const std::int64_t channels = schedule_.channels.sources;
-    const std::int64_t outputs = schedule_.channels_of(unit.share);
-    const std::int64_t input_batch = SourceSpectra<T>::batch(input, channels, transform);
-    const std::int64_t output_batch = SourceSpectra<T>::batch(gradient, outputs, transform);
-    const std::int64_t input_items = ceil_divide(channels, input_batch);
-    const std::int64_t items = input_items + ceil_divide(outputs, output_batch);
     const std::int64_t number = transform.number_size();
     const std::int64_t row = schedule_.block_tiles * number;
-    parallel_for(block.count * items, threads, [&](std::int64_t index, int thread) {
-      const std::int64_t in_block = index / items;
-      const std::int64_t at = block.first + in_block;
-      const std::int64_t n = at / tile.tile_count();
-      const Extent origin = tile.origin(at % tile.tile_count());
-      bool finite = true;
-      if (index % items < input_items) {
-        const std::int64_t first = index % items * input_batch;
-        finite = inputs.transform(tile, origin, n, unit.group * channels + first,
-                                  std::min(input_batch, channels - first),
-                                  unit.inputs + first * tile.planes * row + in_block * number, row,
-                                  schedule_.source_layer_step, scratch(thread));
-      } else {
-        const std::int64_t first = (index % items - input_items) * output_batch;
-        finite = gradients.transform(output_tile, origin, n,
-                                     unit.group * schedule_.channels.destinations +
-                                         schedule_.first_channel(unit.share) + first,
-                                     std::min(output_batch, outputs - first),
-                                     unit.gradients + first * row + in_block * number, row,
-                                     schedule_.result_layer_step, scratch(thread));
-      }
-      if (!finite) call.finite = false;
-    });
+    const SourceBlock<T> inputs(input, schedule_.tiles[block.region], block,
+                                {unit.group * channels, channels},
+                                {unit.inputs, number, row, schedule_.source_layer_step});
+    const SourceBlock<T> gradients(
+        gradient, outputs_[block.region]->tile(), block,
+        {unit.group * schedule_.channels.destinations + schedule_.first_channel(unit.share),
+         schedule_.channels_of(unit.share)},
+        {unit.gradients, number, row, schedule_.result_layer_step});
+    parallel_for(inputs.pieces() + gradients.pieces(), threads,
+                 [&](std::int64_t piece, int thread) {
+                   const bool of_input = piece < inputs.pieces();
+                   const bool finite =
+                       of_input ? inputs.transform(piece, scratch.of(thread))
+                                : gradients.transform(piece - inputs.pieces(), scratch.of(thread));
+                   if (!finite) call.finite = false;
+                 });
   }
 
   void multiply(const Unit& unit, const TileBlock& block, std::int64_t first, std::int64_t layers,
@@ -240,57 +194,13 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                       adds);
   }
 
-  template <class ScratchOf>
-  void store(const Call& call, const Unit& unit, int threads, const ScratchOf& scratch) const {
-    const fft::TileTransform<T>& transform = *schedule_.transform;
-    const Runs& runs = schedule_.runs.front().front();
-    const RealView weight(call.arguments.weight);
-    const direct::WeightGradientStore<T> weights(problem_, kernels_, runs, weight,
-                                                 problem_.k / problem_.g * weight.stride(0));
-    const std::int64_t parts = schedule_.channels.parts;
-    const std::int64_t planes = schedule_.regions.planes();
-    const std::int64_t outputs = schedule_.channels_of(unit.share);
-    const std::int64_t output_blocks = ceil_divide(outputs, kStoredOutputs);
-    const std::int64_t number = transform.number_size();
-    const auto taps = static_cast<std::int64_t>(offsets_.size());
-    const std::int64_t columns =
-        transform.size().sequence ? transform.size().columns : schedule_.regions.reach(2) + 1;
-    parallel_for(
-        schedule_.channels.sources / parts * output_blocks, threads,
-        [&](std::int64_t index, int thread) {
-          const std::int64_t channel = index / output_blocks * parts;
-          const std::int64_t first = index % output_blocks * kStoredOutputs;
-          const std::int64_t count = std::min(kStoredOutputs, outputs - first);
-          T* sums = scratch(thread);
-          T* plane = sums + stored_sums();
-          T* work = plane + transform.plane_size();
-          for (std::int64_t source = channel * planes; source < (channel + parts) * planes;
-               ++source) {
-            T* channel_sums = sums + (source / planes - channel) * taps * count;
-            for (std::int64_t k = 0; k < count; ++k) {
-              transform.inverse(unit.sums + ((first + k) * schedule_.sources + source) * number,
-                                schedule_.kernel_layer_step, columns, plane, work);
-              const std::int64_t plane_first = source % planes * transform.plane_size();
-              for (std::int64_t tap = 0; tap < taps; ++tap) {
-                const std::int64_t at = offsets_[static_cast<std::size_t>(tap)] - plane_first;
-                if (at >= 0 && at < transform.plane_size())
-                  channel_sums[tap * count + k] = plane[at];
-              }
-            }
-          }
-          weights.store(
-              {unit.group, schedule_.first_channel(unit.share) + first, count, channel, parts},
-              {sums, count, 1, 0});
-        });
-  }
-
   Problem problem_;
   const TypedKernels<T>& kernels_;
   int threads_;
   Schedule<T> schedule_;
   SpectrumProduct<T> product_;
-  std::vector<std::unique_ptr<const OutputRegion>> outputs_;
-  std::vector<std::int64_t> offsets_;  ///< of the taps in the planes of a channel
+  KernelGradient<T> kernel_gradient_;
+  std::vector<std::unique_ptr<const DestinationTiles>> outputs_;  ///< of each region
   std::unique_ptr<const detail::AlgorithmPlan> for_non_finite_;
 };
 
