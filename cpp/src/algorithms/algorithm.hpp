@@ -46,11 +46,10 @@ struct Algorithm {
   /// `max_workspace` as in PlanOptions.
   std::unique_ptr<const detail::AlgorithmPlan> (*make_plan)(const Problem& problem, int threads,
                                                             std::size_t max_workspace);
-  /// Both gradients of a convolution where they have work in common: null, or returns null, where
-  /// they have none.
+  /// Both gradients of a convolution; null, or returns null, where they have no work in common.
   std::unique_ptr<const detail::AlgorithmGradientsPlan> (*make_gradients_plan)(
       const Problem& input_gradient, const Problem& weight_gradient, int threads,
-      std::size_t max_workspace);
+      std::size_t max_workspace) = nullptr;
 };
 
 struct AlgorithmSpan {

@@ -19,19 +19,17 @@ std::unique_ptr<const detail::AlgorithmPlan> make_small(const Problem& problem, 
 }
 
 constexpr Algorithm kAlgorithms[] = {
-    // name, reassociates, last_resort, refuses, estimate_cost, make_plan, make_gradients_plan
+    // name, reassociates, last_resort, refuses, estimate_cost, make_plan
     {"depthwise", false, false, depthwise::refuses, depthwise::estimate_cost,
-     make_small<depthwise::make_plan>, nullptr},
-    {"direct", false, false, direct::refuses, direct::estimate_cost, make_small<direct::make_plan>,
-     nullptr},
-    {"separable", true, false, separable::refuses, separable::estimate_cost, separable::make_plan,
-     nullptr},
+     make_small<depthwise::make_plan>},
+    {"direct", false, false, direct::refuses, direct::estimate_cost, make_small<direct::make_plan>},
+    {"separable", true, false, separable::refuses, separable::estimate_cost, separable::make_plan},
     {"winograd", true, false, winograd::refuses, winograd::estimate_cost,
-     make_small<winograd::make_plan>, nullptr},
+     make_small<winograd::make_plan>},
     {"fft", true, false, fft_convolution::refuses, fft_convolution::estimate_cost,
      fft_convolution::make_plan, fft_convolution::make_gradients_plan},
     {"reference", false, true, reference::refuses, reference::estimate_cost,
-     make_small<reference::make_plan>, nullptr},
+     make_small<reference::make_plan>},
 };
 
 }  // namespace
