@@ -164,6 +164,48 @@ def test_gradients_of_what_is_not_finite(rng, operand, value):
             np.testing.assert_allclose(actual[finite], expected[finite], atol=2e-3)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_kernels_that_take_turns(rng, threads):
+    """Their spectra are formed in shares, for which the tiles' are kept."""
+    x = random_array(rng, (2, 70, 20, 24), np.float32)
+    w = random_array(rng, (90, 70, 9, 9), np.float32)
+    grad = random_array(rng, (2, 90, 20, 24), np.float32)
+    plan = fastconv.plan(w, x.shape, padding=4, threads=threads, **FFT)
+    assert " shares" in plan.explain()
+    x[1, 5, 7, 20] = np.inf
+    options = {"padding": 4, "threads": threads}
+    actual = [
+        fastconv.conv2d(x, w, **options, **FFT),
+        plan(x),
+        *fastconv.conv2d_backward(grad, x, w, **options, **FFT)[:2],
+    ]
+    forward = fastconv.conv2d(x, w, algorithm="direct", **options)
+    gradients = fastconv.conv2d_backward(grad, x, w, algorithm="direct", **options)[:2]
+    for result, expected in zip(actual, (forward, forward, *gradients), strict=True):
+        finite = np.isfinite(expected)
+        np.testing.assert_array_equal(result[~finite], expected[~finite])
+        largest = np.abs(expected[finite]).max()
+        np.testing.assert_allclose(result[finite], expected[finite], atol=1e-5 * largest)
+    x[1, 5, 7, 20] = 0
+    of_weight = fastconv.grad.conv2d_weight(x, w.shape, grad, **options, **FFT)
+    expected = fastconv.grad.conv2d_weight(x, w.shape, grad, algorithm="direct", **options)
+    np.testing.assert_allclose(of_weight, expected, atol=1e-5 * np.abs(expected).max())
+
+
+def test_an_infinite_weight_among_kernels_that_take_turns(rng):
+    """What is there to be added to is not touched before the last share is known to be finite."""
+    x = random_array(rng, (1, 70, 20, 24), np.float32)
+    w = random_array(rng, (90, 70, 9, 9), np.float32)
+    w[89, 69, 8, 8] = np.inf
+    out = random_array(rng, (1, 90, 20, 24), np.float32)
+    options = {"padding": 4, "accumulate": True}
+    expected = fastconv.conv2d(x, w, algorithm="direct", out=out.copy(), **options)
+    actual = fastconv.conv2d(x, w, out=out, **options, **FFT)
+    finite = np.isfinite(expected)
+    np.testing.assert_array_equal(actual[~finite], expected[~finite])
+    np.testing.assert_allclose(actual[finite], expected[finite], atol=1e-3)
+
+
 def test_sums_that_overflow_on_the_way_alone(rng):
     x = np.full((1, 2, 40, 40), 1e37, np.float32)
     w = np.zeros((2, 2, 7, 7), np.float32)

@@ -70,9 +70,10 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const PassViews views(problem_, arguments);
     const bool packed = packed_weights != nullptr;
     const bool one_round = schedule_.units_per_round == schedule_.units;
-    // Nothing may be written before all weights are known to be finite.
-    bool finite = packed ? *static_cast<const bool*>(packed_weights)
-                         : one_round || all_finite(arguments.weight, memory);
+    // What is added to must not be touched before all weights are known to be finite.
+    bool finite = packed
+                      ? *static_cast<const bool*>(packed_weights)
+                      : one_round || !problem_.accumulate || all_finite(arguments.weight, memory);
     const T* bias =
         direct::read_bias(problem_, arguments, schedule_.channels.parts, kernels_, memory.bias);
     for (std::int64_t first = 0; finite && first < schedule_.units;
@@ -97,7 +98,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
            std::to_string(tiles) + (tiles == 1 ? " tile" : " tiles") + " an image, " +
            std::to_string(schedule_.sources) + " x " +
            std::to_string(schedule_.channels.destinations * schedule_.run_count) +
-           " spectra of kernels in each group";
+           " spectra of kernels in each group" +
+           (schedule_.shares > 1 ? " in " + std::to_string(schedule_.shares) + " shares" : "");
   }
 
  private:
@@ -227,7 +229,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const ThreadMemory<T> scratch{
         call.memory.threads + (schedule_.blocks_in_parallel ? outer * thread_size() : 0),
         schedule_.blocks_in_parallel ? 0 : thread_size()};
-    transform_sources(call, item, threads, scratch);
+    if (!schedule_.has_sources(item.share)) transform_sources(call, item, threads, scratch);
     const std::int64_t step = product_.layers_per_step(schedule_.sources);
     const std::int64_t layers = schedule_.transform->layers();
     parallel_for(ceil_divide(layers, step), threads, [&](std::int64_t index, int) {

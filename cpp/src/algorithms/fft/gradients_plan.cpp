@@ -223,11 +223,12 @@ class GradientsPlan final : public detail::AlgorithmGradientsPlan {
           {unit.inputs + run * row_, number, runs * row_, input_layer_step_});
     };
     const std::int64_t pieces_of_run = inputs_of(0).pieces();
-    std::fill_n(unit.non_finite, block.count, std::uint8_t{0});
-    parallel_for(gradients.pieces() + runs * pieces_of_run, unit.threads,
+    const std::int64_t gradient_pieces = schedule_.has_sources(unit.share) ? 0 : gradients.pieces();
+    if (gradient_pieces > 0) std::fill_n(unit.non_finite, block.count, std::uint8_t{0});
+    parallel_for(gradient_pieces + runs * pieces_of_run, unit.threads,
                  [&](std::int64_t piece, int thread) {
                    T* scratch = unit.scratch.of(thread);
-                   const std::int64_t of_inputs = piece - gradients.pieces();
+                   const std::int64_t of_inputs = piece - gradient_pieces;
                    if (of_inputs < 0) {
                      if (gradients.transform(piece, scratch)) return;
                      std::atomic_ref(unit.non_finite[gradients.tile_of(piece)])
@@ -247,14 +248,15 @@ class GradientsPlan final : public detail::AlgorithmGradientsPlan {
     const std::int64_t kernel_row = sources * number;
     const std::int64_t results = schedule_.channels_of(unit.share) * schedule_.run_count;
     const std::int64_t result_row = schedule_.share_channels * schedule_.run_count * number;
-    product_.multiply(first, count, sources,
-                      {{unit.gradients, number, row_, gradient_layer_step_}, block.count},
-                      {{unit.kernels, kernel_row, number, schedule_.kernel_layer_step}, results},
-                      {unit.results, result_row, number, schedule_.result_layer_step}, false);
+    // First what reads D as it lies in memory: then the other one finds it in a cache.
     product_.multiply(first, count, block.count,
                       {{unit.gradients, row_, number, gradient_layer_step_}, sources},
                       {{unit.inputs, row_, number, input_layer_step_}, results},
                       {unit.sums, number, kernel_row, schedule_.kernel_layer_step}, adds);
+    product_.multiply(first, count, sources,
+                      {{unit.gradients, number, row_, gradient_layer_step_}, block.count},
+                      {{unit.kernels, kernel_row, number, schedule_.kernel_layer_step}, results},
+                      {unit.results, result_row, number, schedule_.result_layer_step}, false);
   }
 
   Problem input_problem_;

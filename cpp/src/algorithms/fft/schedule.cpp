@@ -19,6 +19,10 @@ constexpr std::int64_t kRoundBytes = std::int64_t{4} << 20;
 /// Spectra of kernels that stay in a last-level cache from block to block, if the blocks leave them
 /// room.
 constexpr std::int64_t kCachedKernelBytes = std::int64_t{10} << 20;
+/// Of a share of kernels that take turns.
+constexpr std::int64_t kShareBytes = std::int64_t{2} << 20;
+/// A multiple of the rows and columns of the product's tiles.
+constexpr std::int64_t kProductTiles = 6;
 /// Of the spectra of a block.
 constexpr std::int64_t kLeastBlockBytes = std::int64_t{1} << 19;
 constexpr std::int64_t kMostBlockBytes = std::int64_t{32} << 20;
@@ -38,7 +42,7 @@ Schedule<T>::Schedule(const Problem& problem, const TypedKernels<T>& kernels, in
     runs.push_back(regions.runs(region));
   }
   const auto part = static_cast<std::int64_t>(max_workspace / kParts);
-  choose_shares(problem.g, kKernelParts * part);
+  choose_shares(problem.g, problem.n, kKernelParts * part, kBlockParts * part);
   choose_blocks(problem.n, threads, kBlockParts * part);
   const std::int64_t number = transform->number_size();
   kernel_layer_step = layer_step(share_channels * run_count * sources, number);
@@ -47,19 +51,36 @@ Schedule<T>::Schedule(const Problem& problem, const TypedKernels<T>& kernels, in
 }
 
 template <class T>
-void Schedule<T>::choose_shares(std::int64_t groups, std::int64_t most_bytes) {
+void Schedule<T>::choose_shares(std::int64_t groups, std::int64_t images, std::int64_t most_bytes,
+                                std::int64_t most_block_bytes) {
   const std::int64_t channel_bytes =
       std::max<std::int64_t>(1, run_count * sources * spectrum_bytes());
   // Complex channels come in pairs.
   const std::int64_t pairs = channels.destinations / channels.parts;
-  const std::int64_t fitting = std::clamp<std::int64_t>(
-      most_bytes / (channel_bytes * channels.parts), 1, std::max<std::int64_t>(1, pairs));
-  shares = std::max<std::int64_t>(1, ceil_divide(pairs, fitting));
-  share_channels = std::max<std::int64_t>(1, ceil_divide(pairs, shares)) * channels.parts;
+  const auto fitting = [&](std::int64_t bytes) {
+    return std::clamp<std::int64_t>(bytes / (channel_bytes * channels.parts), 1,
+                                    std::max<std::int64_t>(1, pairs));
+  };
+  const std::int64_t kernel_bytes = channels.destinations * channel_bytes;
+  const std::int64_t source_bytes =
+      images * tiles.front().tile_count() * sources * spectrum_bytes();
+  keeps_sources =
+      regions.count() == 1 && source_bytes <= most_block_bytes / 2 &&
+      kernels_take_turns(static_cast<double>(kernel_bytes), static_cast<double>(source_bytes));
+  std::int64_t share_pairs = fitting(most_bytes);
+  if (keeps_sources) share_pairs = std::min(share_pairs, fitting(kShareBytes));
+  shares = std::max<std::int64_t>(1, ceil_divide(pairs, share_pairs));
+  share_pairs = std::max<std::int64_t>(1, ceil_divide(pairs, shares));
+  // So that the product's tiles come out even.
+  if (keeps_sources && share_pairs > kProductTiles) {
+    share_pairs = ceil_divide(share_pairs, kProductTiles) * kProductTiles;
+  }
+  share_channels = share_pairs * channels.parts;
   shares = std::max<std::int64_t>(1, ceil_divide(channels.destinations, share_channels));
   units = groups * shares;
-  units_per_round = std::clamp<std::int64_t>(
-      std::min(kRoundBytes, most_bytes) / (share_channels * channel_bytes), 1, units);
+  units_per_round =
+      std::clamp<std::int64_t>(std::min(kRoundBytes, most_bytes) / (share_channels * channel_bytes),
+                               1, keeps_sources ? 1 : units);
 }
 
 template <class T>
@@ -75,7 +96,7 @@ void Schedule<T>::choose_blocks(std::int64_t images, int threads, std::int64_t m
   std::int64_t most = 0;
   for (const Tile& tile : tiles) most = std::max(most, images * tile.tile_count());
   // The product takes three tiles at a time.
-  const std::int64_t least = 3 * tile_bytes <= most_bytes ? 3 : 1;
+  const std::int64_t least = keeps_sources ? most : 3 * tile_bytes <= most_bytes ? 3 : 1;
   block_tiles =
       std::clamp<std::int64_t>(std::max(wanted, least), 1, std::max<std::int64_t>(1, most));
   // Those that add to what others write come last.
@@ -93,7 +114,7 @@ void Schedule<T>::choose_blocks(std::int64_t images, int threads, std::int64_t m
   const std::int64_t block_bytes = block_tiles * tile_bytes;
   blocks_in_parallel =
       threads == 1 || (items >= 2 * threads && threads * block_bytes <= most_bytes);
-  units_in_parallel = threads == 1 || (units >= 2 * threads &&
+  units_in_parallel = threads == 1 || (!keeps_sources && units >= 2 * threads &&
                                        threads * (block_bytes + kernel_bytes) <= most_bytes);
 }
 

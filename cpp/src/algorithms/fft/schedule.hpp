@@ -47,6 +47,8 @@ class Schedule {
   std::int64_t shares;          ///< of a group
   std::int64_t units;           ///< shares of all groups
   std::int64_t units_per_round;
+  /// All tiles form one block whose sources stay transformed from one share to the next.
+  bool keeps_sources;
 
   std::vector<TileBlock> blocks;
   std::vector<BlockStage> stages;
@@ -63,6 +65,8 @@ class Schedule {
   std::int64_t channels_of(std::int64_t share) const {
     return std::min(share_channels, channels.destinations - first_channel(share));
   }
+  /// Whether the sources of a share are those of the one before, still transformed.
+  bool has_sources(std::int64_t share) const { return keeps_sources && share > 0; }
   /// Elements of the kernels of a unit, and of the spectra of a block.
   std::int64_t kernel_size() const { return transform->layers() * kernel_layer_step; }
   std::int64_t source_size() const { return transform->layers() * source_layer_step; }
@@ -72,7 +76,8 @@ class Schedule {
   bool kernels_stay_cached(std::int64_t sets) const;
 
  private:
-  void choose_shares(std::int64_t groups, std::int64_t most_bytes);
+  void choose_shares(std::int64_t groups, std::int64_t images, std::int64_t most_bytes,
+                     std::int64_t most_block_bytes);
   void choose_blocks(std::int64_t images, int threads, std::int64_t most_bytes);
   void append_blocks(std::int64_t region, std::int64_t images);
   std::int64_t spectrum_bytes() const {

@@ -9,6 +9,10 @@
 namespace fastconv::fft_convolution {
 namespace {
 
+/// Of spectra that stay in a last-level cache, and of those of tiles that do while the kernels take
+/// turns.
+constexpr double kCachedSpectraBytes = 10.5e6;
+constexpr double kKeptSourceBytes = 16.8e6;
 /// Of a transform along one axis: those that are in their caches.
 constexpr std::int64_t kLongest = 512;
 /// Tiles along an axis that are tried.
@@ -29,6 +33,7 @@ struct Counts {
   double results;   ///< likewise of its destination
   double products;  ///< of spectra, for each tile
   double kernels;   ///< spectra of kernels
+  double groups;
   double lanes;
   double bytes;     ///< of an element
   bool transposed;  ///< channels-last memory, which planes are taken out of and put back into
@@ -71,10 +76,16 @@ double cost(const fft::TileSize& size, const Counts& counts) {
                            stage_vectors * kStageSeconds +
                            (size.sequence ? along_rows * kFactorSeconds : 0.0);
   const double kernel_vectors = counts.kernels * layers;
-  const double kernel_bytes = 2.0 * kernel_vectors * counts.lanes * counts.bytes;
+  const double vector_bytes = 2.0 * counts.lanes * counts.bytes;
+  const double kernel_bytes = kernel_vectors * vector_bytes;
   double kernel_seconds = kKernelSeconds;
-  if (kernel_bytes > kSecondCacheBytes) kernel_seconds += kKernelBeyondSecondCacheSeconds;
-  if (kernel_bytes > kLastCacheBytes) kernel_seconds += kKernelInMemorySeconds;
+  const bool take_turns =
+      kernels_take_turns(kernel_bytes / counts.groups,
+                         counts.tiles * counts.sources * layers * vector_bytes / counts.groups);
+  if (kernel_bytes > kSecondCacheBytes && !take_turns) {
+    kernel_seconds += kKernelBeyondSecondCacheSeconds;
+  }
+  if (kernel_bytes > kLastCacheBytes && !take_turns) kernel_seconds += kKernelInMemorySeconds;
   return kCallSeconds +
          (counts.tiles * (counts.sources + counts.results) + counts.kernels) * transform +
          (counts.transposed ? counts.tiles * (counts.sources + counts.results) * along_rows *
@@ -110,6 +121,11 @@ std::vector<std::int64_t> lengths(std::int64_t positions, std::int64_t reach, st
 
 }  // namespace
 
+bool kernels_take_turns(double kernel_bytes, double source_bytes) {
+  return kernel_bytes + source_bytes > kCachedSpectraBytes &&
+         source_bytes <= std::min(1.25 * kernel_bytes, kKeptSourceBytes);
+}
+
 GroupChannels::GroupChannels(const Problem& problem)
     : parts(problem.is_complex() ? 2 : 1),
       sources(problem.c / problem.g * parts),
@@ -134,6 +150,7 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
                 groups * results,
                 groups * sources * results,
                 groups * sources * results,
+                groups,
                 number(lanes),
                 single ? 4.0 : 8.0,
                 problem.channels_last};

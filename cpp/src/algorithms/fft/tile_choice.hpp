@@ -19,6 +19,10 @@ struct TileChoice {
   double seconds;  ///< of the whole problem on one thread
 };
 
+/// Whether the spectra of all tiles of a group's sources are kept while its kernels are transformed
+/// in shares: where a cache holds the tiles' but not all of both, and they are no more.
+bool kernels_take_turns(double kernel_bytes, double source_bytes);
+
 /// The size of tiles that costs least; negative seconds if no transform is long enough.
 TileChoice choose_tile(const Problem& problem);
 

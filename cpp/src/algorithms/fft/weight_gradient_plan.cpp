@@ -172,14 +172,13 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
         {unit.group * schedule_.channels.destinations + schedule_.first_channel(unit.share),
          schedule_.channels_of(unit.share)},
         {unit.gradients, number, row, schedule_.result_layer_step});
-    parallel_for(inputs.pieces() + gradients.pieces(), threads,
-                 [&](std::int64_t piece, int thread) {
-                   const bool of_input = piece < inputs.pieces();
-                   const bool finite =
-                       of_input ? inputs.transform(piece, scratch.of(thread))
-                                : gradients.transform(piece - inputs.pieces(), scratch.of(thread));
-                   if (!finite) call.finite = false;
-                 });
+    const std::int64_t input_pieces = schedule_.has_sources(unit.share) ? 0 : inputs.pieces();
+    parallel_for(input_pieces + gradients.pieces(), threads, [&](std::int64_t piece, int thread) {
+      const bool of_input = piece < input_pieces;
+      const bool finite = of_input ? inputs.transform(piece, scratch.of(thread))
+                                   : gradients.transform(piece - input_pieces, scratch.of(thread));
+      if (!finite) call.finite = false;
+    });
   }
 
   void multiply(const Unit& unit, const TileBlock& block, std::int64_t first, std::int64_t layers,
