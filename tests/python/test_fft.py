@@ -77,16 +77,17 @@ def test_padding(rng, mode, flip):
     np.testing.assert_allclose(actual, expected, atol=1e-5 * np.abs(expected).max())
 
 
+@pytest.mark.parametrize("stride", [1, 2, (3, 4)])
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 @pytest.mark.parametrize("mode", PADDING_MODES)
-def test_gradients_of_padding(rng, mode, layout, dilation):
+def test_gradients_of_padding(rng, mode, layout, dilation, stride):
     """Copies in the padding hand their gradients on, those of one element several times."""
     for padding in (((9, 20), (3, 6)), ((0, 4), (30, 1))):
         x = to_layout(random_array(rng, (2, 3, 14, 25), np.float32), layout == "NHWC")
         w = random_array(rng, (4, 3, 5, 6), np.float32)
-        options = {"padding": padding, "dilation": dilation, "layout": layout, "threads": 2}
-        check_passes(rng, x, w, **options, **padding_options(mode, 1.5), **FFT)
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "layout": layout}
+        check_passes(rng, x, w, threads=2, **options, **padding_options(mode, 1.5), **FFT)
 
 
 @pytest.mark.parametrize("dtype", BOUNDS)
@@ -299,11 +300,9 @@ def test_what_it_refuses(rng):
     x, w = np.ones((1, 2, 9, 9), np.int32), np.ones((2, 2, 3, 3), np.int32)
     with pytest.raises(fastconv.UnsupportedError, match="integers are exact"):
         fastconv.conv2d(x, w, **FFT)
-    grad = np.ones((1, 2, 6, 6), np.float32)
-    with pytest.raises(fastconv.UnsupportedError, match="stride and padding that repeats"):
-        fastconv.grad.conv2d_input(
-            (1, 2, 9, 9), w.astype(np.float32), grad, 2, 2, padding_mode="reflect", **FFT
-        )
+    halves = [np.ones((2, 2, 3, 3), np.float16), np.ones((1, 2, 11, 11), np.float16)]
+    with pytest.raises(fastconv.UnsupportedError, match="half type are put together in parts"):
+        fastconv.grad.conv2d_input((1, 2, 9, 9), *halves, 1, 2, padding_mode="reflect", **FFT)
     with pytest.raises(fastconv.UnsupportedError, match="longer than the longest transform"):
         fastconv.conv2d(
             np.ones((1, 1, 2000, 9), np.float32), np.ones((1, 1, 1500, 3), np.float32), **FFT

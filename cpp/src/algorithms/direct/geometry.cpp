@@ -53,8 +53,19 @@ std::unordered_map<std::int64_t, std::int64_t> first_taps(const Axis& axis, std:
   return taps;
 }
 
-/// Phase of a segment that starts at its element `offset`; every stride-th belongs to it. Shifts
-/// are still source positions.
+/// The elements themselves, then their copies in the padding.
+std::vector<Segment> segments_of(const Axis& axis, PaddingMode mode) {
+  std::vector<Segment> segments{{axis.pad_before, axis.input, 0, 1, false}};
+  if (repeats_input(mode)) {
+    append_padding_segments(axis, mode, 0, axis.pad_before, segments);
+    append_padding_segments(axis, mode, axis.pad_before + axis.input,
+                            axis.pad_before + axis.input + axis.pad_after, segments);
+  }
+  return segments;
+}
+
+/// Phase of a segment that starts at its element `offset`, before the first one if negative; every
+/// stride-th belongs to it. Shifts are still source positions.
 AxisRun phase_run(const Axis& axis, const Segment& segment, std::int64_t offset, bool flip,
                   const std::unordered_map<std::int64_t, std::int64_t>& taps,
                   std::int64_t tap_step) {
@@ -131,17 +142,11 @@ AxisPhases forward_phases(const Axis& axis, bool flip) {
 
 std::vector<AxisPhases> backward_phases(const Axis& axis, PaddingMode mode, bool flip,
                                         bool fill_unmet) {
-  std::vector<Segment> segments{{axis.pad_before, axis.input, 0, 1, false}};
-  if (repeats_input(mode)) {
-    append_padding_segments(axis, mode, 0, axis.pad_before, segments);
-    append_padding_segments(axis, mode, axis.pad_before + axis.input,
-                            axis.pad_before + axis.input + axis.pad_after, segments);
-  }
   const std::int64_t tap_step = axis.stride / std::gcd(axis.stride, axis.dilation);
   const auto taps = first_taps(axis, tap_step);
   std::vector<AxisPhases> result;
   bool unmet = false;
-  for (const Segment& segment : segments) {
+  for (const Segment& segment : segments_of(axis, mode)) {
     AxisPhases phases;
     phases.adds = segment.adds;
     for (std::int64_t offset = 0; offset < std::min(axis.stride, segment.count); ++offset) {
@@ -160,6 +165,28 @@ std::vector<AxisPhases> backward_phases(const Axis& axis, PaddingMode mode, bool
     fill.count = axis.input;
     fill.runs.emplace_back().count = axis.input;
     result.insert(result.begin(), std::move(fill));
+  }
+  return result;
+}
+
+std::vector<AxisPhases> aligned_backward_phases(const Axis& axis, PaddingMode mode, bool flip) {
+  const std::int64_t tap_step = axis.stride / std::gcd(axis.stride, axis.dilation);
+  const auto taps = first_taps(axis, tap_step);
+  std::vector<AxisPhases> result;
+  for (const Segment& segment : segments_of(axis, mode)) {
+    AxisPhases phases;
+    phases.adds = segment.adds;
+    const std::int64_t residue =
+        segment.first - floor_divide(segment.first, axis.stride) * axis.stride;
+    for (std::int64_t r = 0; r < axis.stride; ++r) {
+      AxisRun run = phase_run(axis, segment, r - residue, flip, taps, tap_step);
+      run.first = r < residue ? 1 : 0;
+      phases.runs.push_back(std::move(run));
+    }
+    set_window(phases);
+    // Several runs may write the element too.
+    phases.repeats = segment.destination_step == 0 && segment.count > 1;
+    result.push_back(std::move(phases));
   }
   return result;
 }

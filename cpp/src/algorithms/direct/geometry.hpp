@@ -29,6 +29,7 @@ struct Tap {
 
 struct AxisRun {
   std::int64_t count = 0;  ///< positions j
+  std::int64_t first = 0;  ///< positions before this one are only there to align runs
   std::int64_t destination_first = 0;
   std::int64_t destination_step = 1;  ///< negative for a mirrored copy, 0 for a repeated one
   /// Taps in order stand for kernel elements kernel_first, kernel_first + kernel_step, ...
@@ -68,6 +69,10 @@ AxisPhases forward_phases(const Axis& axis, bool flip);
 /// holds values to add to) there is a run for each.
 std::vector<AxisPhases> backward_phases(const Axis& axis, PaddingMode mode, bool flip,
                                         bool fill_unmet);
+
+/// The same with the runs of every phases in one order and with the same taps: run r begins at a
+/// multiple of the stride plus r, and leaves out positions before the phases' first element.
+std::vector<AxisPhases> aligned_backward_phases(const Axis& axis, PaddingMode mode, bool flip);
 
 /// Cuts the only run of the phases where the set of taps that lie inside a source of this size
 /// changes, and leaves the other taps out: near the ends of a source many taps of a dilated kernel

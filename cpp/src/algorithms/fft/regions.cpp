@@ -50,7 +50,7 @@ Regions::Regions(const Problem& problem) {
     if (problem.pass == Pass::backward_input) {
       // Elements that no tap meets have runs without taps: their spectra are zeros.
       for (const AxisPhases& phases :
-           direct::backward_phases(axis, problem.padding_mode, problem.flip, false)) {
+           direct::aligned_backward_phases(axis, problem.padding_mode, problem.flip)) {
         std::ranges::move(split_by_dilation(phases), std::back_inserter(axes_[a]));
       }
     } else {

@@ -60,7 +60,14 @@ void ResultSpectra<T>::store(const PassViews& views, const T* bias, const Block&
     const std::int64_t n = at / tile.tile_count();
     const Extent origin = tile.origin(at % tile.tile_count());
     const Extent size = tile.size_at(origin, runs);
-    if (direct::product(size) == 0) return;
+    // Where the run's own positions begin in the tile.
+    Extent skipped;
+    Extent stored;
+    for (std::size_t a = 0; a < 3; ++a) {
+      skipped[a] = std::max<std::int64_t>(0, runs[a]->first - origin[a]);
+      stored[a] = std::max<std::int64_t>(0, size[a] - skipped[a]);
+    }
+    if (direct::product(stored) == 0) return;
     T* planes = scratch.of(thread);
     T* work = planes + count * tile.plane_size;
     const std::int64_t columns = transform.size().sequence ? transform.size().columns : size[2];
@@ -74,10 +81,13 @@ void ResultSpectra<T>::store(const PassViews& views, const T* bias, const Block&
         repair.repair(tile, origin, runs, n, block.group, first_channel + first + i, plane, work);
       }
     }
+    const Extent first_stored{origin[0] + skipped[0], origin[1] + skipped[1],
+                              origin[2] + skipped[2]};
     destination.store_planes(
-        {n, runs, origin, size},
+        {n, runs, first_stored, stored},
         block.group * schedule_.channels.destinations + first_channel + first, count,
-        {planes, tile.pitch[2], tile.pitch[1] * tile.pitch[2], tile.plane_size},
+        {planes + (skipped[0] * tile.pitch[1] + skipped[1]) * tile.pitch[2] + skipped[2],
+         tile.pitch[2], tile.pitch[1] * tile.pitch[2], tile.plane_size},
         problem_.accumulate || block.adds);
   });
 }
