@@ -191,8 +191,9 @@ TEST_P(BackwardPhases, AddUpTheProductsOfTheFormula) {
     const bool flip = (axis.input + axis.kernel) % 2 == 0;
     for (const bool fill_unmet : {false, true}) {
       const bool flips = flip == fill_unmet;
-      expect_backward_phases_are_right(direct::backward_phases(axis, GetParam(), flips, fill_unmet),
-                                       axis, GetParam(), flips, fill_unmet);
+      const auto all = direct::backward_phases(axis, GetParam(), flips, fill_unmet);
+      for (const AxisPhases& phases : all) ASSERT_NO_FATAL_FAILURE(expect_sound(phases));
+      expect_backward_phases_are_right(all, axis, GetParam(), flips, fill_unmet);
     }
   });
 }
