@@ -63,6 +63,53 @@ def test_channels_and_groups(rng, channels, filters, groups, layout):
     check_passes(rng, x, w, padding=2, groups=groups, layout=layout, **FFT)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.complex128])
+@pytest.mark.parametrize("dilation", [1, 3])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(
+    ("size", "kernel"),
+    [
+        ((23, 48), (6, 15)),
+        ((20, 21), (1, 7)),
+        ((7, 10, 24), (3, 3, 8)),
+        ((16, 1, 30), (5, 1, 9)),
+    ],
+    ids=str,
+)
+def test_periods(rng, size, kernel, layout, dilation, dtype):
+    """Circular padding to the size of the input, where tiles may be whole periods."""
+    x = random_array(rng, (2, 3, *size), dtype)
+    w = random_array(rng, (4, 3, *kernel), dtype)
+    reaches = [dilation * (taps - 1) for taps in kernel]
+    before = [reach // 3 for reach in reaches]
+    options = {
+        "padding": [(b, reach - b) for b, reach in zip(before, reaches, strict=True)],
+        "padding_mode": "circular",
+        "dilation": dilation,
+        "layout": layout if len(size) == 2 else {"NCHW": "NCDHW", "NHWC": "NDHWC"}[layout],
+    }
+    check_passes(rng, to_layout(x, layout == "NHWC"), w, **options, **FFT)
+
+
+def test_a_period_needs_no_padding(rng):
+    w = random_array(rng, (2, 2, 15, 15), np.float32)
+    options = {"padding": 7, **FFT}
+    circular = fastconv.plan(w, (1, 2, 64, 64), padding_mode="circular", **options)
+    assert "x64 points" in circular.explain()
+    assert "rows of one period" in circular.explain()
+    padded = fastconv.plan(w, (1, 2, 64, 64), padding_mode="reflect", **options)
+    assert "rows of one period" not in padded.explain()
+    for column in (0, 3, 63):
+        x = random_array(rng, (1, 2, 64, 64), np.float32)
+        x[0, 1, 30, column] = np.inf
+        expected = fastconv.conv2d(x, w, padding=7, padding_mode="circular", algorithm="direct")
+        finite = np.isfinite(expected)
+        assert not finite.all()
+        actual = circular(x)
+        np.testing.assert_array_equal(actual[~finite], expected[~finite])
+        np.testing.assert_allclose(actual[finite], expected[finite], atol=1e-3)
+
+
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("mode", PADDING_MODES)
 def test_padding(rng, mode, flip):
@@ -207,11 +254,15 @@ def test_an_infinite_weight_among_kernels_that_take_turns(rng):
     np.testing.assert_allclose(actual[finite], expected[finite], atol=1e-3)
 
 
-def test_sums_that_overflow_on_the_way_alone(rng):
+@pytest.mark.parametrize("mode", ["zeros", "circular"])
+def test_sums_that_overflow_on_the_way_alone(mode):
     x = np.full((1, 2, 40, 40), 1e37, np.float32)
+    x[..., 35:] = 2e37
     w = np.zeros((2, 2, 7, 7), np.float32)
-    w[:, 0, 3, 3] = 1
-    np.testing.assert_allclose(fastconv.conv2d(x, w, **FFT), 1e37, rtol=1e-5)
+    w[:, 0, 3, 6] = 1
+    y = fastconv.conv2d(x, w, padding=3, padding_mode=mode, **FFT)
+    expected = fastconv.conv2d(x, w, padding=3, padding_mode=mode, algorithm="direct")
+    np.testing.assert_allclose(y, expected, atol=2e32)
 
 
 def test_a_plan_keeps_its_kernels(rng):

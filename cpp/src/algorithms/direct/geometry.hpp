@@ -54,6 +54,8 @@ struct AxisPhases {
   std::vector<std::int64_t> residues{0};
   bool adds = false;     ///< to what earlier phases wrote
   bool repeats = false;  ///< a run writes one element several times
+  /// The source is a period: behind its end comes its beginning. Then `reach` is 0.
+  bool wraps = false;
   /// The run that `leave_out_padding` cut, with all of its taps.
   std::optional<AxisRun> whole;
 

@@ -152,6 +152,36 @@ struct AxisPositions {
     if (index >= inside_first && index < inside_end) return start + index * step;
     return padded_source(start + index * step, size, mode);
   }
+
+  /// Calls body(run) for indices side by side whose sources are at one step.
+  template <class Body>
+  void for_each_run(std::int64_t size, PaddingMode mode, Body&& body) const {
+    for (std::int64_t first = 0; first < count;) {
+      Run run{first, 1, source(first, size, mode), 0};
+      if (first == inside_first && first < inside_end) {
+        run.count = inside_end - inside_first;
+        run.step = step;
+      } else {
+        const std::int64_t end = first < inside_first ? inside_first : count;
+        std::int64_t last = run.source;
+        for (; run.first + run.count < end; ++run.count) {
+          const std::int64_t next = source(run.first + run.count, size, mode);
+          if (run.count == 1) run.step = next - last;
+          if (next - last != run.step || (next < 0) != (last < 0)) break;
+          last = next;
+        }
+      }
+      body(run);
+      first += run.count;
+    }
+  }
+
+  struct Run {
+    std::int64_t first;
+    std::int64_t count;
+    std::int64_t source;  ///< of the first index; -1 where the padding value stands
+    std::int64_t step;
+  };
 };
 
 /// One residue plane of one tile, for all channels.
@@ -197,37 +227,39 @@ class PlanePacker {
     }
   }
 
-  /// The rows of one slice of a channel: those inside as one block, with columns of padding beside
-  /// them, then the rows of padding.
+  /// The rows of one slice of a channel.
   void pack_slice(std::int64_t offset, bool inside, T fill, T* slice) const {
+    if (repeats_input(padding_.mode)) {
+      pack_repeated_slice(offset, slice);
+      return;
+    }
     const std::int64_t pitch = tile_.pitch[2];
     const std::int64_t first_row = inside ? h_.inside_first : h_.count;
     const std::int64_t end_row = inside ? std::max(first_row, h_.inside_end) : h_.count;
     if (end_row > first_row && w_.inside_end > w_.inside_first) {
-      const std::int64_t at = offset + (h_.start + first_row * h_.step) * source_.stride(3) +
-                              (w_.start + w_.inside_first * w_.step) * source_.stride(4);
-      load_block_(slice + first_row * pitch + w_.inside_first, pitch, source_.at(at),
-                  h_.step * source_.stride(3), w_.step * source_.stride(4),
-                  {end_row - first_row, w_.inside_end - w_.inside_first});
+      load(offset, {first_row, end_row - first_row, h_.start + first_row * h_.step, h_.step},
+           {w_.inside_first, w_.inside_end - w_.inside_first, w_.start + w_.inside_first * w_.step,
+            w_.step},
+           slice + first_row * pitch + w_.inside_first);
     }
-    if (!repeats_input(padding_.mode)) {
-      fill_around(first_row, end_row, fill, slice);
-      return;
-    }
-    for (std::int64_t jh = 0; jh < h_.count; ++jh) {
-      T* row = slice + jh * pitch;
-      const bool loaded = jh >= first_row && jh < end_row;
-      const std::int64_t ih = inside ? h_.source(jh, padding_.sizes[1], padding_.mode) : -1;
-      if (ih < 0) {
-        std::fill(row, row + w_.count, fill);
-        continue;
-      }
-      const std::int64_t at = offset + ih * source_.stride(3);
-      const std::int64_t right = std::max(w_.inside_first, w_.inside_end);
-      if (!loaded) load_inside(at, row);
-      pack_border(at, 0, w_.inside_first, fill, row);
-      pack_border(at, right, w_.count, fill, row);
-    }
+    fill_around(first_row, end_row, fill, slice);
+  }
+
+  void pack_repeated_slice(std::int64_t offset, T* slice) const {
+    h_.for_each_run(padding_.sizes[1], padding_.mode, [&](const AxisPositions::Run& rows) {
+      w_.for_each_run(padding_.sizes[2], padding_.mode, [&](const AxisPositions::Run& columns) {
+        load(offset, rows, columns, slice + rows.first * tile_.pitch[2] + columns.first);
+      });
+    });
+  }
+
+  void load(std::int64_t offset, const AxisPositions::Run& rows, const AxisPositions::Run& columns,
+            T* to) const {
+    load_block_(
+        to, tile_.pitch[2],
+        source_.at(offset + rows.source * source_.stride(3) + columns.source * source_.stride(4)),
+        rows.step * source_.stride(3), columns.step * source_.stride(4),
+        {rows.count, columns.count});
   }
 
   /// Everything but the elements inside: what follows one row of them reaches to the next.
@@ -247,26 +279,7 @@ class PlanePacker {
     std::fill(from, end, fill);
   }
 
-  void load_inside(std::int64_t at, T* row) const {
-    if (w_.inside_end <= w_.inside_first) return;
-    load_block_(row + w_.inside_first, 1,
-                source_.at(at + (w_.start + w_.inside_first * w_.step) * source_.stride(4)), 0,
-                w_.step * source_.stride(4), {1, w_.inside_end - w_.inside_first});
-  }
-
-  void pack_border(std::int64_t at, std::int64_t first, std::int64_t end, T fill, T* row) const {
-    for (std::int64_t i = first; i < end; ++i) {
-      const std::int64_t iw = w_.source(i, padding_.sizes[2], padding_.mode);
-      if (iw < 0) {
-        row[i] = fill;
-      } else {
-        load_block_(row + i, 1, source_.at(at + iw * source_.stride(4)), 0, 0, {1, 1});
-      }
-    }
-  }
-
-  /// Channels-last memory: a row of pixels of all channels is one block, its columns of padding
-  /// one block each.
+  /// Channels-last memory: pixels side by side of all channels are one block.
   void pack_rows_of_channels(std::int64_t n, std::int64_t first, std::int64_t count,
                              std::int64_t id, T* slice) const {
     for (std::int64_t jh = 0; jh < h_.count; ++jh) {
@@ -278,15 +291,16 @@ class PlanePacker {
       }
       const std::int64_t at = n * source_.stride(0) + first * source_.stride(1) +
                               id * source_.stride(2) + ih * source_.stride(3);
-      if (w_.inside_end > w_.inside_first) {
-        load_block_(rows + w_.inside_first, tile_.channel_size(),
-                    source_.at(at + (w_.start + w_.inside_first * w_.step) * source_.stride(4)),
-                    source_.stride(1), w_.step * source_.stride(4),
-                    {count, w_.inside_end - w_.inside_first});
-      }
-      pack_columns(at, count, 0, w_.inside_first, fill_value(first), rows);
-      pack_columns(at, count, std::max(w_.inside_first, w_.inside_end), w_.count, fill_value(first),
-                   rows);
+      w_.for_each_run(padding_.sizes[2], padding_.mode, [&](const AxisPositions::Run& columns) {
+        if (columns.source < 0) {
+          fill_columns(count, columns.first, columns.first + columns.count, fill_value(first),
+                       rows);
+        } else {
+          load_block_(rows + columns.first, tile_.channel_size(),
+                      source_.at(at + columns.source * source_.stride(4)), source_.stride(1),
+                      columns.step * source_.stride(4), {count, columns.count});
+        }
+      });
     }
   }
 
@@ -295,19 +309,6 @@ class PlanePacker {
     for (std::int64_t c = 0; c < count; ++c) {
       std::fill(rows + c * tile_.channel_size() + first, rows + c * tile_.channel_size() + end,
                 fill);
-    }
-  }
-
-  void pack_columns(std::int64_t at, std::int64_t count, std::int64_t first, std::int64_t end,
-                    T fill, T* rows) const {
-    for (std::int64_t i = first; i < end; ++i) {
-      const std::int64_t iw = w_.source(i, padding_.sizes[2], padding_.mode);
-      if (iw < 0) {
-        fill_columns(count, i, i + 1, fill, rows);
-      } else {
-        load_block_(rows + i, tile_.channel_size(), source_.at(at + iw * source_.stride(4)),
-                    source_.stride(1), 0, {count, 1});
-      }
     }
   }
 

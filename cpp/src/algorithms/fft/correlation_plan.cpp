@@ -99,6 +99,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
            std::to_string(schedule_.sources) + " x " +
            std::to_string(schedule_.channels.destinations * schedule_.run_count) +
            " spectra of kernels in each group" +
+           (schedule_.regions.wraps(2) ? ", rows of one period" : "") +
            (schedule_.shares > 1 ? " in " + std::to_string(schedule_.shares) + " shares" : "");
   }
 

@@ -51,7 +51,7 @@ void KernelGradient<T>::store(const TensorView& weight, std::int64_t group, std:
   const std::int64_t inputs = written_are_outputs_ ? schedule_.channels.sources : written;
   const std::int64_t output_blocks = ceil_divide(outputs, kStoredOutputs);
   const std::int64_t columns =
-      transform.size().sequence ? transform.size().columns : schedule_.regions.reach(2) + 1;
+      transform.size().sequence ? transform.size().columns : schedule_.regions.tap_columns();
   const std::int64_t items = inputs / parts * output_blocks;
   parallel_for(items * schedule_.run_count, threads, [&](std::int64_t index, int thread) {
     const std::int64_t run = index / items;

@@ -13,7 +13,7 @@ KernelSpectra<T>::KernelSpectra(const Problem& problem, const Regions& regions,
       kernels_(kernels),
       channels_(problem),
       planes_(regions.planes()),
-      columns_(transform.size().sequence ? transform.size().columns : regions.reach(2) + 1),
+      columns_(transform.size().sequence ? transform.size().columns : regions.tap_columns()),
       runs_(regions.runs(0)) {
   const Tile tile = make_tile(regions.phases(0), transform.size(), transform.pitch());
   for (const Runs& runs : runs_) {

@@ -16,6 +16,13 @@ void for_each_position(const Tile& tile, const Extent& size, Body&& body) {
   }
 }
 
+/// The position that a tap reads, where the source of an axis may be a period.
+std::int64_t read_position(const direct::AxisPhases& phases, std::int64_t position,
+                           const direct::Tap& tap) {
+  const std::int64_t read = position + tap.shift;
+  return phases.wraps && read >= phases.count ? read - phases.count : read;
+}
+
 /// Calls body(tap of each axis, index among all taps).
 template <class Body>
 void for_each_tap(const Runs& runs, Body&& body) {
@@ -61,9 +68,14 @@ void NonFiniteRepair<T>::add_to_overflowed(const Tile& tile, const Runs& runs, c
                                            double* wide) const {
   for_each_position(tile, size, [&](std::int64_t at) {
     if (std::isfinite(sums[at])) return;
+    const std::int64_t slice = at / (tile.pitch[1] * tile.pitch[2]);
+    const std::int64_t row = at / tile.pitch[2] % tile.pitch[1];
+    const std::int64_t column = at % tile.pitch[2];
     for_each_tap(runs, [&](const direct::Tap& d, const direct::Tap& h, const direct::Tap& w,
                            std::int64_t index) {
-      const T value = planes[at + tile.tap_offset(d, h, w)];
+      const T value = planes[tile.tap_offset({d.plane, read_position(*tile.phases[0], slice, d)},
+                                             {h.plane, read_position(*tile.phases[1], row, h)},
+                                             {w.plane, read_position(*tile.phases[2], column, w)})];
       if (std::isfinite(value)) {
         wide[at] +=
             static_cast<double>(value) * static_cast<double>(taps[index * kernels_.parts()]);
@@ -91,7 +103,8 @@ void NonFiniteRepair<T>::add_non_finite(const Tile& tile, const Runs& runs, cons
     // The position whose window has the element under a tap, or -1.
     const auto position = [&](std::size_t axis, std::int64_t tap) {
       const direct::Tap& shifted = runs[axis]->taps[static_cast<std::size_t>(tap)];
-      const std::int64_t index = at[axis] - shifted.shift;
+      std::int64_t index = at[axis] - shifted.shift;
+      if (phases[axis]->wraps && index < 0) index += phases[axis]->count;
       return shifted.plane == planes_of[axis] && index < size[axis] ? index : -1;
     };
     for (std::int64_t d = 0; d < runs[0]->tap_count(); ++d) {

@@ -42,12 +42,43 @@ AxisPhases destination_phases(const direct::AxisRun& run) {
   return phases;
 }
 
+bool is_single(const Axis& axis) { return axis.output == 1 && axis.kernel == 1; }
+
+bool is_period(const Problem& problem, std::size_t a) {
+  const Axis& axis = problem.axes[a];
+  const bool sequence = is_single(problem.axes[0]) && is_single(problem.axes[1]);
+  return a != 1 && !sequence && problem.padding_mode == PaddingMode::circular && axis.stride == 1 &&
+         axis.output == axis.input && axis.input > 1 &&
+         axis.dilation * (axis.kernel - 1) < axis.input &&
+         fft::next_supported_length(axis.input) == axis.input;
+}
+
+/// All positions of an axis that is a period, forward or backward.
+AxisPhases period(const Axis& axis, bool flip, bool backward) {
+  AxisPhases phases = direct::forward_phases(axis, flip);
+  phases.reach = 0;
+  phases.wraps = true;
+  if (!backward) return phases;
+  phases.source_first = 0;
+  for (std::size_t a = 0; a < phases.runs.front().taps.size(); ++a) {
+    const std::int64_t read = axis.pad_before - static_cast<std::int64_t>(a) * axis.dilation;
+    phases.runs.front().taps[a].shift = (read % axis.input + axis.input) % axis.input;
+  }
+  return phases;
+}
+
 }  // namespace
 
-Regions::Regions(const Problem& problem) {
+bool Regions::may_be_periodic(const Problem& problem) {
+  return is_period(problem, 0) || is_period(problem, 2);
+}
+
+Regions::Regions(const Problem& problem, bool periodic) {
   for (std::size_t a = 0; a < 3; ++a) {
     const Axis& axis = problem.axes[a];
-    if (problem.pass == Pass::backward_input) {
+    if (periodic && is_period(problem, a)) {
+      axes_[a].push_back(period(axis, problem.flip, problem.pass == Pass::backward_input));
+    } else if (problem.pass == Pass::backward_input) {
       // Elements that no tap meets have runs without taps: their spectra are zeros.
       for (const AxisPhases& phases :
            direct::aligned_backward_phases(axis, problem.padding_mode, problem.flip)) {
@@ -92,6 +123,14 @@ std::int64_t Regions::tile_count(std::size_t axis, std::int64_t positions) const
     count += ceil_divide(phases.count, positions);
   }
   return count;
+}
+
+std::int64_t Regions::tap_columns() const {
+  std::int64_t last = 0;
+  for (const direct::AxisRun& run : axes_[2].front().runs) {
+    for (const direct::Tap& tap : run.taps) last = std::max(last, tap.shift);
+  }
+  return last + 1;
 }
 
 std::int64_t Regions::planes() const {

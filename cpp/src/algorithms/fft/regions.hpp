@@ -21,7 +21,14 @@ using direct::Tile;
 /// the forward pass.
 class Regions {
  public:
-  explicit Regions(const Problem& problem);
+  /// `periodic`: the tiles are whole periods along the axes that `wraps` tells.
+  explicit Regions(const Problem& problem, bool periodic = false);
+
+  /// Whether tiles can be whole periods along an axis: circular padding, and an output as large as
+  /// the input. Not along the rows or a sequence, where transforms change the sign of what wraps
+  /// around.
+  static bool may_be_periodic(const Problem& problem);
+  bool wraps(std::size_t axis) const { return axes_[axis].front().wraps; }
 
   /// One set of phases for each axis; all have the same taps.
   using Phases = std::array<const AxisPhases*, 3>;
@@ -39,6 +46,8 @@ class Regions {
   /// Of the first region.
   std::int64_t positions(std::size_t axis) const { return axes_[axis].front().count; }
   std::int64_t reach(std::size_t axis) const { return axes_[axis].front().reach; }
+  /// Columns of a plane that taps stand in.
+  std::int64_t tap_columns() const;
   std::int64_t planes() const;
   std::int64_t run_count() const;
   /// Whether only the last axis has more than one position.

@@ -32,7 +32,7 @@ constexpr std::int64_t kMostBlockBytes = std::int64_t{32} << 20;
 template <class T>
 Schedule<T>::Schedule(const Problem& problem, const TypedKernels<T>& kernels, int threads,
                       std::size_t max_workspace)
-    : regions(problem),
+    : regions(problem, choose_tile(problem).periodic),
       channels(problem),
       transform(fft::shared_transform<T>(choose_tile(problem).size, kernels)),
       sources(channels.sources * regions.planes()),

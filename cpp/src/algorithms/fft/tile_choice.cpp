@@ -136,7 +136,17 @@ GroupChannels::GroupChannels(const Problem& problem)
 
 namespace {
 
-TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
+/// Lengths of tiles along an axis.
+std::vector<std::int64_t> lengths(const Regions& regions, std::size_t axis, std::int64_t step,
+                                  std::int64_t longest) {
+  const std::int64_t positions = regions.positions(axis);
+  if (!regions.wraps(axis)) return lengths(positions, regions.reach(axis), step, longest);
+  if (positions > longest) return {};
+  return {positions};
+}
+
+TileChoice cheapest_tile(const Problem& problem, bool periodic) {
+  const Regions regions(problem, periodic);
   const bool single = problem.compute_type() == ComputeType::float32;
   const KernelTable& table = active_kernels();
   const std::int64_t lanes = single ? table.float32.lanes : table.float64.lanes;
@@ -156,7 +166,7 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
                 problem.channels_last};
   // Sums of spectra are read and written once for each block of tiles.
   const double slower = problem.pass == Pass::backward_weight ? 1.3 : 1.0;
-  TileChoice best{{}, -1.0};
+  TileChoice best{{}, periodic, -1.0};
   const auto consider = [&](const fft::TileSize& size) {
     const Extent sizes =
         size.sequence ? Extent{1, 1, size.points()} : Extent{size.depth, size.rows, size.columns};
@@ -168,7 +178,7 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
     }
     counts.tiles = tiles;
     const double seconds = slower * cost(size, counts);
-    if (best.seconds < 0.0 || seconds < best.seconds) best = {size, seconds};
+    if (best.seconds < 0.0 || seconds < best.seconds) best = {size, periodic, seconds};
   };
   if (regions.is_sequence()) {
     for (const std::int64_t columns : {lanes, 2 * lanes, 4 * lanes, 6 * lanes, 8 * lanes,
@@ -183,10 +193,10 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
   }
   const auto depths = regions.positions(0) == 1 && regions.reach(0) == 0
                           ? std::vector<std::int64_t>{1}
-                          : lengths(regions.positions(0), regions.reach(0), 1, kLongest);
-  const auto rows = lengths(regions.positions(1), regions.reach(1), 2, 2 * kLongest);
-  const auto columns = lengths(regions.positions(2), regions.reach(2), 1, kLongest);
-  const auto whole_vectors = lengths(regions.positions(2), regions.reach(2), lanes, kLongest);
+                          : lengths(regions, 0, 1, kLongest);
+  const auto rows = lengths(regions, 1, 2, 2 * kLongest);
+  const auto columns = lengths(regions, 2, 1, kLongest);
+  const auto whole_vectors = lengths(regions, 2, lanes, kLongest);
   for (const std::int64_t depth : depths) {
     for (const std::int64_t row_count : rows) {
       for (const std::int64_t width : columns) consider({depth, row_count, width, false});
@@ -194,6 +204,15 @@ TileChoice cheapest_tile(const Problem& problem, const Regions& regions) {
     }
   }
   return best;
+}
+
+TileChoice cheapest_tile(const Problem& problem) {
+  const TileChoice padded = cheapest_tile(problem, false);
+  if (!Regions::may_be_periodic(problem)) return padded;
+  const TileChoice periodic = cheapest_tile(problem, true);
+  const bool better =
+      periodic.seconds >= 0.0 && (padded.seconds < 0.0 || periodic.seconds < padded.seconds);
+  return better ? periodic : padded;
 }
 
 /// The last few answers, since looking for one takes longer than a small problem does, and both the
@@ -205,7 +224,7 @@ class RecentChoices {
       if (entry.made && entry.problem == problem) return entry.choice;
     }
     Entry& oldest = entries_[oldest_];
-    oldest = {true, problem, cheapest_tile(problem, Regions(problem))};
+    oldest = {true, problem, cheapest_tile(problem)};
     oldest_ = (oldest_ + 1) % entries_.size();
     return oldest.choice;
   }

@@ -16,6 +16,7 @@ struct GroupChannels {
 
 struct TileChoice {
   fft::TileSize size;
+  bool periodic;   ///< as in Regions
   double seconds;  ///< of the whole problem on one thread
 };
 
