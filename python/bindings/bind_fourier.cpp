@@ -5,8 +5,9 @@
 #include "bindings.hpp"
 #include "fft/plane_transform.hpp"
 #include "runtime/aligned_buffer.hpp"
+#include "runtime/recently_used.hpp"
 
-/// The transform engine by itself, for tests and benchmarks.
+/// The transform engine by itself.
 namespace fastconv::python {
 namespace {
 
@@ -35,7 +36,7 @@ struct Sizes {
 template <class T>
 class Plan {
  public:
-  explicit Plan(const Sizes& sizes) : sizes_(sizes) {
+  explicit Plan(const Sizes& sizes) {
     const TypedKernels<T>& kernels = active_kernels().typed<T>();
     if (sizes.rows == 0) {
       batch_.emplace(sizes.kind, sizes.length, sizes.arrays, kernels);
@@ -43,7 +44,6 @@ class Plan {
       plane_.emplace(sizes.kind, sizes.rows, sizes.length, sizes.arrays, kernels);
     }
   }
-  const Sizes& sizes() const { return sizes_; }
   std::int64_t scratch_size(int threads) const {
     return batch_ ? batch_->scratch_size(threads) : plane_->scratch_size(threads);
   }
@@ -53,16 +53,16 @@ class Plan {
   }
 
  private:
-  Sizes sizes_;
   std::optional<fft::BatchTransform<T>> batch_;
   std::optional<fft::PlaneTransform<T>> plane_;
 };
 
 template <class T>
 void transform(const Sizes& sizes, const py::array& in, py::array& out, int threads) {
-  // The last plan of each thread: benchmarks repeat one call.
-  thread_local std::unique_ptr<const Plan<T>> plan;
-  if (plan == nullptr || plan->sizes() != sizes) plan = std::make_unique<const Plan<T>>(sizes);
+  // A convolution has two kinds of transforms.
+  constexpr std::size_t kMostKept = 4;
+  static RecentlyUsed<Sizes, Plan<T>> recent(kMostKept);
+  const auto plan = recent.find_or_make(sizes, [&] { return Plan<T>(sizes); });
   const ThreadScratch scratch(static_cast<std::size_t>(plan->scratch_size(threads)) * sizeof(T));
   const T* from = static_cast<const T*>(in.data());
   T* to = static_cast<T*>(out.mutable_data());
@@ -112,6 +112,9 @@ py::array fourier_transform(const py::array& array, const std::string& kind_name
 
 }  // namespace
 
-void register_fourier(py::module_& module) { module.def("fourier_transform", &fourier_transform); }
+void register_fourier(py::module_& module) {
+  module.def("fourier_transform", &fourier_transform);
+  module.def("next_transform_length", &fft::next_length_with_small_factors);
+}
 
 }  // namespace fastconv::python

@@ -211,11 +211,11 @@ py::tuple explain_pass(const std::string& pass, int rank, py::handle input_shape
 /// Estimated seconds on one thread of each algorithm that takes a forward pass with a mirrored
 /// kernel, without a plan.
 py::dict estimate_convolution(int rank, py::handle input_shape, py::handle weight_shape,
-                              py::handle dtype, py::handle padding) {
+                              py::handle dtype, py::handle padding, py::handle groups) {
   CallOptions options;
   read_options(
       rank,
-      {py::int_(1), padding, py::int_(1), py::int_(1), py::none(), py::str("zeros"), py::int_(0),
+      {py::int_(1), padding, py::int_(1), groups, py::none(), py::str("zeros"), py::int_(0),
        Py_True, py::none(), Py_False, py::str("auto"), py::str("default"), py::int_(1)},
       options);
   const DataType type =

@@ -7,10 +7,8 @@ import math
 import numpy as np
 
 from fastconv import _core
+from fastconv.signal import _spectra
 from fastconv.signal._common import Array, Pairs, padding_of
-
-# Of NumPy's transforms: seconds for each point and bit of the number of points.
-_SECONDS_PER_POINT = 4e-9
 
 
 def rounds_exactly(first: Array, second: Array) -> bool:
@@ -45,11 +43,11 @@ def estimated_seconds(large: Array, small: Array, windows: Pairs) -> tuple[float
         batch = math.prod(length for _, length in windows[:-3])
         shapes = large.shape[-3:], small.shape[-3:]
         direct, _ = _of_plans(batch, shapes[0], shapes[1], windows[-3:], dtype)
-        return calls * direct, _of_whole_transforms(large, small, transformed)
+        return calls * direct, _of_whole_transforms(large.shape, small.shape, transformed)
     direct, fft = _of_plans(1, large.shape, small.shape, windows, dtype)
     if dtype != transformed:
         _, fft = _of_plans(1, large.shape, small.shape, windows, transformed)
-    return direct, _of_whole_transforms(large, small, transformed) if fft == math.inf else fft
+    return direct, min(fft, _of_whole_transforms(large.shape, small.shape, transformed))
 
 
 def _of_plans(
@@ -61,14 +59,16 @@ def _of_plans(
 ) -> tuple[float, float]:
     """The best algorithm without transforms, and the one with them if it takes the problem."""
     seconds = _core.estimate_convolution(
-        len(large), (batch, 1, *large), (1, 1, *small), dtype, padding_of(large, small, windows)
+        len(large), (batch, 1, *large), (1, 1, *small), dtype, padding_of(large, small, windows), 1
     )
     fft = seconds.pop("fft", math.inf)
     last_resort = seconds.pop("reference", math.inf)
     return min(seconds.values(), default=last_resort), fft
 
 
-def _of_whole_transforms(large: Array, small: Array, dtype: np.dtype[np.generic]) -> float:
-    points = math.prod(n + k - 1 for n, k in zip(large.shape, small.shape, strict=True))
-    parts = 2 if dtype.kind == "c" else 1
-    return float(parts * _SECONDS_PER_POINT * points * math.log2(points + 1))
+def _of_whole_transforms(
+    large: tuple[int, ...], small: tuple[int, ...], dtype: np.dtype[np.generic]
+) -> float:
+    sizes = [n + k - 1 for n, k in zip(large, small, strict=True)]
+    lengths = _spectra.fast_lengths(sizes, dtype.kind != "c")
+    return _spectra.estimated_seconds(lengths, 3, dtype)

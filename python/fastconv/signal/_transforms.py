@@ -4,9 +4,8 @@ The axes that are convolved become spatial ones of a call with ``algorithm="fft"
 those that both arrays have become groups, those that the longer one has alone images of a batch,
 and those that the shorter one has alone output channels.
 
-NumPy's transforms take over where there are more than three axes to convolve, or where a kernel is
-longer than the longest transform of fastconv: those are the size of the whole result, and in double
-precision.
+Such a call transforms tiles. Where the kernel is about as large as what it is convolved with, or
+larger than the largest tile, or has more than three axes, whole arrays are transformed instead.
 """
 
 from __future__ import annotations
@@ -16,8 +15,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from fastconv._core import UnsupportedError
+from fastconv import _core
+from fastconv.signal import _spectra
 from fastconv.signal._common import CONVOLUTIONS, Array, Pairs, padding_of, windows_of
+from fastconv.signal._spectra import fast_lengths
 
 
 def convolve_axes(first: Array, second: Array, axes: Sequence[int], mode: str) -> Array:
@@ -48,62 +49,83 @@ def _parts(array: Array) -> Array:
 
 
 def _window(large: Array, small: Array, axes: Sequence[int], windows: Pairs) -> Array:
-    if len(axes) <= 3:
-        try:
-            return _by_plan(large, small, axes, windows)
-        except UnsupportedError:  # the kernel is too long
-            pass
+    layer = _Layer(large, small, axes)
+    by_plan = layer.estimated_seconds(windows) if len(axes) <= 3 else math.inf
+    arrays = layer.batch * layer.groups + layer.filters + layer.batch * layer.filters
+    dtype = np.result_type(large.dtype, small.dtype)
+    lengths = fast_lengths(layer.full_sizes(), dtype.kind != "c")
+    if by_plan <= _spectra.estimated_seconds(lengths, arrays, dtype):
+        return _by_plan(large, small, axes, windows)
     return _by_whole_transforms(large, small, axes, windows)
 
 
+class _Layer:
+    """What the axes of two arrays are to a convolution layer."""
+
+    def __init__(self, large: Array, small: Array, axes: Sequence[int]) -> None:
+        others = [axis for axis in range(large.ndim) if axis not in axes]
+        self.images = [axis for axis in others if small.shape[axis] == 1]
+        self.shared = [axis for axis in others if 1 < large.shape[axis] == small.shape[axis]]
+        self.kernels = [axis for axis in others if large.shape[axis] == 1 < small.shape[axis]]
+        self.order = [*self.images, *self.shared, *self.kernels, *axes]
+        self.batch = math.prod(large.shape[axis] for axis in self.images)
+        self.groups = math.prod(large.shape[axis] for axis in self.shared)
+        self.filters = self.groups * math.prod(small.shape[axis] for axis in self.kernels)
+        self.spatial = [large.shape[axis] for axis in axes]
+        self.taps = [small.shape[axis] for axis in axes]
+        self.dtype = np.result_type(large.dtype, small.dtype)
+
+    def full_sizes(self) -> list[int]:
+        return [n + k - 1 for n, k in zip(self.spatial, self.taps, strict=True)]
+
+    def input_shape(self) -> list[int]:
+        return [self.batch, self.groups, *self.spatial]
+
+    def weight_shape(self) -> list[int]:
+        return [self.filters, 1, *self.taps]
+
+    def estimated_seconds(self, windows: Pairs) -> float:
+        """Of transforms of tiles; infinite where there are none for the kernel."""
+        padding = padding_of(self.spatial, self.taps, windows)
+        shapes = self.input_shape(), self.weight_shape()
+        seconds = _core.estimate_convolution(
+            len(self.taps), *shapes, self.dtype, padding, self.groups
+        )
+        return seconds.get("fft", math.inf)
+
+
 def _by_plan(large: Array, small: Array, axes: Sequence[int], windows: Pairs) -> Array:
-    others = [axis for axis in range(large.ndim) if axis not in axes]
-    images = [axis for axis in others if small.shape[axis] == 1]
-    shared = [axis for axis in others if 1 < large.shape[axis] == small.shape[axis]]
-    kernels = [axis for axis in others if large.shape[axis] == 1 < small.shape[axis]]
-    order = [*images, *shared, *kernels, *axes]
-    groups = math.prod(large.shape[axis] for axis in shared)
-    multiplier = math.prod(small.shape[axis] for axis in kernels)
-    spatial = [large.shape[axis] for axis in axes]
-    taps = [small.shape[axis] for axis in axes]
-    batch = math.prod(large.shape[axis] for axis in images)
+    layer = _Layer(large, small, axes)
     result = CONVOLUTIONS[len(axes) - 1](
-        large.transpose(order).reshape([batch, groups, *spatial]),
-        small.transpose(order).reshape([groups * multiplier, 1, *taps]),
-        padding=padding_of(spatial, taps, windows),
-        groups=groups,
+        large.transpose(layer.order).reshape(layer.input_shape()),
+        small.transpose(layer.order).reshape(layer.weight_shape()),
+        padding=padding_of(layer.spatial, layer.taps, windows),
+        groups=layer.groups,
         flip=True,
         algorithm="fft",
     )
     shape = [
-        *(large.shape[axis] for axis in [*images, *shared]),
-        *(small.shape[axis] for axis in kernels),
+        *(large.shape[axis] for axis in [*layer.images, *layer.shared]),
+        *(small.shape[axis] for axis in layer.kernels),
         *(length for _, length in windows),
     ]
-    return np.ascontiguousarray(result.reshape(shape).transpose(np.argsort(order)))
+    return np.ascontiguousarray(result.reshape(shape).transpose(np.argsort(layer.order)))
 
 
 def _by_whole_transforms(large: Array, small: Array, axes: Sequence[int], windows: Pairs) -> Array:
     """One transform of everything; what is not finite is left out and added to its windows."""
-    dtype = np.result_type(large.dtype, small.dtype)
-    wide = np.complex128 if dtype.kind == "c" else np.float64
-    large, small = large.astype(wide, copy=False), small.astype(wide, copy=False)
     finite = [np.isfinite(array) for array in (large, small)]
     sizes = [large.shape[axis] + small.shape[axis] - 1 for axis in axes]
-    lengths = [_next_fast_length(size) for size in sizes]
-    forward, inverse = (
-        (np.fft.fftn, np.fft.ifftn)
-        if dtype.kind == "c"
-        else (
-            np.fft.rfftn,
-            np.fft.irfftn,
-        )
-    )
+    real = large.dtype.kind != "c"
+    lengths = fast_lengths(sizes, real)
+    last = range(-len(axes), 0)
     spectra = [
-        forward(array if where.all() else np.where(where, array, 0), s=lengths, axes=axes)
+        _spectra.forward(
+            np.moveaxis(array if where.all() else np.where(where, array, 0), axes, last), lengths
+        )
         for array, where in zip((large, small), finite, strict=True)
     ]
-    full = inverse(spectra[0] * spectra[1], s=lengths, axes=axes)
+    full = np.moveaxis(_spectra.inverse(spectra[0] * spectra[1], lengths, real), last, axes)
     region = [slice(None)] * full.ndim
     for axis, size in zip(axes, sizes, strict=True):
         region[axis] = slice(size)
@@ -115,7 +137,7 @@ def _by_whole_transforms(large: Array, small: Array, axes: Sequence[int], window
             _add_products(full, small, at, large, axes, with_zeros=True)
     for axis, (start, length) in zip(axes, windows, strict=True):
         region[axis] = slice(start, start + length)
-    return np.ascontiguousarray(full[tuple(region)]).astype(dtype, copy=False)
+    return np.ascontiguousarray(full[tuple(region)])
 
 
 def _add_products(
@@ -141,17 +163,3 @@ def _add_products(
     products = np.full_like(target, value * 0 if with_zeros else 0)
     products[tuple(inside)] = value * other[tuple(sources)]
     target += products
-
-
-def _next_fast_length(length: int) -> int:
-    """The next product of 2, 3 and 5, which NumPy's transforms are fast for."""
-    best = 1 << (length - 1).bit_length()
-    five = 1
-    while five < best:
-        three = five
-        while three < best:
-            two = three << max(0, (-(-length // three) - 1).bit_length())
-            best = min(best, two)
-            three *= 3
-        five *= 5
-    return best
