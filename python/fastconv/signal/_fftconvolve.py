@@ -56,9 +56,9 @@ def fftconvolve(
     -----
     Unlike SciPy's function this one transforms tiles whose size suits the kernel and the caches,
     so that it serves long signals as well as `oaconvolve`, and it uses several threads. Other axes
-    become groups, batch and channels of one convolution. More than three axes, and kernels longer
-    than the longest transform (some hundred thousand in one dimension, about a thousand rows in
-    more), are computed by NumPy's transforms of the whole arrays.
+    become groups, batch and channels of one convolution. Where that is estimated to be faster (for
+    kernels about as large as the signal), and for more than three axes, whole arrays are
+    transformed.
 
     A NaN or infinity reaches the results whose window holds it and no others. In SciPy it reaches
     all. As everywhere in fastconv, zeros outside take part in the sum, so that one in the smaller

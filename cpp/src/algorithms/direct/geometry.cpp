@@ -133,8 +133,10 @@ AxisPhases forward_phases(const Axis& axis, bool flip) {
   for (std::int64_t a = 0; a < axis.kernel; ++a) {
     const std::int64_t reach = a * axis.dilation;
     if (a < period) phases.residues.push_back(reach % axis.stride);
-    run.taps.push_back({a % period, reach / axis.stride});
-    phases.reach = std::max(phases.reach, reach / axis.stride);
+    // Divisions are slow, and there may be a hundred thousand taps.
+    const std::int64_t shift = axis.stride == 1 ? reach : reach / axis.stride;
+    run.taps.push_back({period == 1 ? 0 : a % period, shift});
+    phases.reach = std::max(phases.reach, shift);
   }
   phases.runs.push_back(std::move(run));
   return phases;

@@ -9,13 +9,19 @@ namespace {
 
 /// Taps that all lie on one grid of positions: as many phases as the grid has places, each with
 /// taps side by side.
-std::vector<AxisPhases> split_by_dilation(const AxisPhases& phases) {
-  std::int64_t step = 0;
-  for (const direct::AxisRun& run : phases.runs) {
-    for (const direct::Tap& tap : run.taps) step = std::gcd(step, tap.shift);
-  }
-  if (step <= 1 || phases.runs.size() > 1 || phases.plane_count() > 1) return {phases};
+std::vector<AxisPhases> split_by_dilation(AxisPhases phases) {
   std::vector<AxisPhases> parts;
+  std::int64_t step = 0;
+  if (phases.runs.size() == 1 && phases.plane_count() == 1) {
+    for (const direct::Tap& tap : phases.runs.front().taps) {
+      step = std::gcd(step, tap.shift);
+      if (step == 1) break;
+    }
+  }
+  if (step <= 1) {
+    parts.push_back(std::move(phases));
+    return parts;
+  }
   for (std::int64_t place = 0; place < std::min(step, phases.count); ++place) {
     AxisPhases part = phases;
     direct::AxisRun& run = part.runs.front();
@@ -80,9 +86,9 @@ Regions::Regions(const Problem& problem, bool periodic) {
       axes_[a].push_back(period(axis, problem.flip, problem.pass == Pass::backward_input));
     } else if (problem.pass == Pass::backward_input) {
       // Elements that no tap meets have runs without taps: their spectra are zeros.
-      for (const AxisPhases& phases :
+      for (AxisPhases& phases :
            direct::aligned_backward_phases(axis, problem.padding_mode, problem.flip)) {
-        std::ranges::move(split_by_dilation(phases), std::back_inserter(axes_[a]));
+        std::ranges::move(split_by_dilation(std::move(phases)), std::back_inserter(axes_[a]));
       }
     } else {
       axes_[a] = split_by_dilation(direct::forward_phases(axis, problem.flip));

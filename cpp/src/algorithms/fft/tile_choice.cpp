@@ -49,7 +49,7 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kStageSeconds = 2.4e-9;
   constexpr double kVectorBeyondFirstCacheSeconds = 1.2e-9;
   constexpr double kVectorBeyondSecondCacheSeconds = 2e-9;
-  constexpr double kFactorSeconds = 1.75e-9;
+  constexpr double kFactorSeconds = 2.5e-9;
   constexpr double kTransposedVectorSeconds = 20e-9;
   constexpr double kProductSeconds = 1.4e-9;
   // Spectra of kernels: written and read, where they fit a cache, and where they do not.
@@ -58,6 +58,7 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kKernelInMemorySeconds = 27e-9;
   constexpr double kFirstCacheBytes = 32768.0;
   constexpr double kPlaneInSecondCacheBytes = 400e3;
+  constexpr double kPlaneInLastCacheBytes = 1.4e6;
   constexpr double kSecondCacheBytes = 8e6;
   constexpr double kLastCacheBytes = 48e6;
   const auto vectors_of = [&](std::int64_t count) {
@@ -70,6 +71,7 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   const double plane_bytes = static_cast<double>(size.points()) * counts.bytes;
   if (plane_bytes > kFirstCacheBytes) vector_seconds += kVectorBeyondFirstCacheSeconds;
   if (plane_bytes > kPlaneInSecondCacheBytes) vector_seconds += kVectorBeyondSecondCacheSeconds;
+  if (plane_bytes > kPlaneInLastCacheBytes) vector_seconds += kVectorBeyondSecondCacheSeconds;
   const double stage_vectors =
       along_rows * (stages(size.rows / 2) + stages(size.depth)) + layers * stages(size.columns);
   const double transform = kTransformSeconds + (along_rows + layers) * vector_seconds +
