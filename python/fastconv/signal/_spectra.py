@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,8 @@ def forward(array: Array, lengths: Sequence[int]) -> Array:
     """Transform an array with zeros behind it along its last axes."""
     kept = array.ndim - len(lengths)
     padded = np.zeros((*array.shape[:kept], *lengths), array.dtype)
-    padded[(..., *(slice(size) for size in array.shape[kept:]))] = array
+    region: tuple[Any, ...] = (..., *(slice(size) for size in array.shape[kept:]))
+    padded[region] = array
     spectrum = _transform(padded, "fft" if array.dtype.kind == "c" else "rfft", lengths)
     for axis in range(-len(lengths), -2):
         spectrum = _along(spectrum, axis, "fft")
