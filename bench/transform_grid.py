@@ -177,6 +177,7 @@ def _estimates(problem: Problem) -> dict[str, float]:
         problem.weight_shape,
         np.dtype(problem.dtype),
         problem.padding,
+        problem.groups,
     )
 
 

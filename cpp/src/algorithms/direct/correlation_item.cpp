@@ -75,23 +75,61 @@ template <class T>
 void CorrelationItem<T>::compute() const {
   const std::int64_t part =
       in_place_ || !region_.reads ? schedule_.source_channels : region_.sources_per_item;
+  if (packs_whole_blocks()) {
+    compute_whole_blocks();
+    return;
+  }
+  const BlockRange blocks{first_block_, end_block_};
   for (std::int64_t first = 0; first == 0 || first < schedule_.source_channels; first += part) {
     const ChannelRange sources{first, std::min(part, schedule_.source_channels - first)};
     if (region_.reads && !in_place_) pack(sources);
     if (schedule_.leaves_out_padding) {
-      compute_channels(region_.phases, sources);
+      compute_channels(region_.phases, blocks, sources);
       if (part == 0) break;
       continue;
     }
     for (const Phase& phase : region_.phases) {
       if (product(region_.tile.size_at(origin_, phase.runs)) == 0) continue;
       if (schedule_.lanes_along == LanesAlong::channels) {
-        compute_channels({&phase, 1}, sources);
+        compute_channels({&phase, 1}, blocks, sources);
       } else {
         compute_pixels(phase);
       }
     }
     if (part == 0) break;
+  }
+}
+
+template <class T>
+bool CorrelationItem<T>::packs_whole_blocks() const {
+  return schedule_.packs_whole_blocks && call_.weights.packed == nullptr;
+}
+
+/// Each block's weights are packed for all phases at once: every line of their memory is read once.
+template <class T>
+void CorrelationItem<T>::compute_whole_blocks() const {
+  const ChannelRange sources{0, schedule_.source_channels};
+  const CallWeights<T>& weights = call_.weights;
+  if (region_.reads && !in_place_) pack(sources);
+  for (std::int64_t b = first_block_; b < end_block_; ++b) {
+    const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
+    if (!weights.packer.pack_elements(schedule_.tap_targets, first_group_, block.first,
+                                      block.channels, block.rows, block.rows, 0, sources.count,
+                                      memory_.weights)) {
+      for (const TapSet& set : schedule_.tap_sets) {
+        weights.packer.pack_block(set.runs, first_group_, block.first, block.channels, block.rows,
+                                  sources, schedule_.weight_order(),
+                                  memory_.weights + set.depth_before * block.rows);
+      }
+    }
+    if (weights.checked &&
+        !kernels_.all_finite(memory_.weights, schedule_.all_depth * block.rows)) {
+      weights.finite = false;
+    }
+    for (const Phase& phase : region_.phases) {
+      if (product(region_.tile.size_at(origin_, phase.runs)) == 0) continue;
+      compute_channels({&phase, 1}, {b, b + 1}, sources);
+    }
   }
 }
 
@@ -104,8 +142,11 @@ const T* CorrelationItem<T>::weights_of(const Phase& phase, std::int64_t group,
   const TapSet& set = schedule_.tap_sets[phase.tap_set];
   const std::int64_t taps = tap_count(set.runs);
   const CallWeights<T>& weights = call_.weights;
+  if (packs_whole_blocks()) {
+    return memory_.weights + set.depth_before * block.rows + sources.first * taps * block.rows;
+  }
   if (weights.packed != nullptr) {
-    return weights.packed + set.weights +
+    return weights.packed + set.depth_before * schedule_.packed_rows() +
            (group * schedule_.padded_rows + block.packed_first) * set.depth +
            sources.first * taps * block.rows;
   }
@@ -211,7 +252,7 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
 
 /// The phases of one box of positions, or several whose boxes share the weights.
 template <class T>
-void CorrelationItem<T>::compute_channels(std::span<const Phase> phases,
+void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const BlockRange& blocks,
                                           const ChannelRange& sources) const {
   const std::int64_t end = sources.first + sources.count;
   const bool last_part = end >= schedule_.source_channels;
@@ -221,7 +262,7 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases,
                                  : schedule_.sources_per_piece(phases.front().taps);
   T* waiting = memory_.sums;
   for (std::int64_t group = first_group_; group < first_group_ + groups_; ++group) {
-    for (std::int64_t b = first_block_; b < end_block_; ++b) {
+    for (std::int64_t b = blocks.first; b < blocks.end; ++b) {
       const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
       const std::int64_t channel = group * schedule_.destination_channels + block.first;
       const auto for_each_box = [&](const auto& body) {
@@ -242,7 +283,9 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases,
       do {
         const ChannelRange range{first, std::min(piece, end - first)};
         const T* weights = weights_of(phases.front(), group, block, range);
-        LinesAhead ahead = weights_ahead(group, b, {first + piece, piece}, sources);
+        LinesAhead ahead = packs_whole_blocks()
+                               ? next_block_ahead(phases.front(), b, range)
+                               : weights_ahead(group, b, {first + piece, piece}, sources);
         for_each_box([&](const Phase& phase, const SourceTile<T>& source, const PositionBox& box,
                          const BoxSums<T>& sums) {
           add_piece(phase, block, range, weights, source, box, sums, ahead);
@@ -277,6 +320,20 @@ LinesAhead CorrelationItem<T>::weights_ahead(std::int64_t group, std::int64_t bl
   next.count = std::min(next.count, end - next.first);
   const Block<T>& of = schedule_.blocks[static_cast<std::size_t>(block)];
   return call_.weights.packer.lines_of(group, of.first, of.channels, next);
+}
+
+/// The next block's weights in as many parts as there are pieces in all phases.
+template <class T>
+LinesAhead CorrelationItem<T>::next_block_ahead(const Phase& phase, std::int64_t block,
+                                                const ChannelRange& range) const {
+  if (!schedule_.fetches_weights || block + 1 == end_block_) return {};
+  const auto phases = std::ssize(region_.phases);
+  const std::int64_t before = (&phase - region_.phases.data()) * schedule_.source_channels;
+  const std::int64_t first = (before + range.first) / phases;
+  const std::int64_t end = (before + range.first + range.count) / phases;
+  const Block<T>& next = schedule_.blocks[static_cast<std::size_t>(block + 1)];
+  return call_.weights.packer.lines_of(first_group_, next.first, next.channels,
+                                       {first, end - first});
 }
 
 /// Where the sums of one image are formed: in the destination itself, or where they wait.

@@ -54,13 +54,22 @@ class CorrelationItem {
   void compute() const;
 
  private:
+  /// Blocks [first, end) of destination channels.
+  struct BlockRange {
+    std::int64_t first;
+    std::int64_t end;
+  };
+
+  bool packs_whole_blocks() const;
+  void compute_whole_blocks() const;
   void pack(const ChannelRange& sources) const;
   SourceTile<T> source_of(const Phase& phase, std::int64_t group,
                           const ChannelRange& sources) const;
   const T* weights_of(const Phase& phase, std::int64_t group, const Block<T>& block,
                       const ChannelRange& sources) const;
   void compute_pixels(const Phase& phase) const;
-  void compute_channels(std::span<const Phase> phases, const ChannelRange& sources) const;
+  void compute_channels(std::span<const Phase> phases, const BlockRange& blocks,
+                        const ChannelRange& sources) const;
   BoxSums<T> sums_of(const PositionBox& box, const Block<T>& block, std::int64_t channel,
                      Flattening flattening, T* waiting) const;
   void add_piece(const Phase& phase, const Block<T>& block, const ChannelRange& range,
@@ -68,6 +77,8 @@ class CorrelationItem {
                  const BoxSums<T>& sums, LinesAhead& ahead) const;
   LinesAhead weights_ahead(std::int64_t group, std::int64_t block, ChannelRange next,
                            const ChannelRange& sources) const;
+  LinesAhead next_block_ahead(const Phase& phase, std::int64_t block,
+                              const ChannelRange& range) const;
 
   const CorrelationCall<T>& call_;
   const CorrelationSchedule<T>& schedule_;

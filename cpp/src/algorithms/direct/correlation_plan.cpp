@@ -68,7 +68,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   std::size_t packed_weight_bytes() const override {
-    return kAlignment + static_cast<std::size_t>(schedule_.packed_weight_count) * sizeof(T);
+    return kAlignment + static_cast<std::size_t>(schedule_.packed_weight_count()) * sizeof(T);
   }
 
   void pack_weights(const TensorView& weight, void* packed) const noexcept override {
@@ -80,11 +80,11 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(index % block_count)];
       const std::int64_t group = index / block_count;
       const std::int64_t rows_before = group * schedule_.padded_rows + block.packed_first;
-      const bool all_at_once =
-          packer.pack_elements(schedule_.tap_targets, group, block.first, block.channels,
-                               block.rows, rows_before, schedule_.source_channels, blocks);
+      const bool all_at_once = packer.pack_elements(
+          schedule_.tap_targets, group, block.first, block.channels, block.rows,
+          schedule_.packed_rows(), rows_before, schedule_.source_channels, blocks);
       for (const TapSet& taps : schedule_.tap_sets) {
-        T* to = blocks + taps.weights + rows_before * taps.depth;
+        T* to = blocks + taps.depth_before * schedule_.packed_rows() + rows_before * taps.depth;
         if (!all_at_once) {
           pack_pieces(packer, taps, group, block, to);
         }
@@ -225,6 +225,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
   /// Depth of the weights that are packed at once where they are packed as they are used.
   std::int64_t weight_piece_depth() const {
+    if (schedule_.packs_whole_blocks) return schedule_.all_depth;
     if (!along_channels() || schedule_.source_channels == 0) return schedule_.max_depth;
     const std::int64_t most_taps = schedule_.max_depth / schedule_.source_channels;
     return std::min(schedule_.max_depth, std::max(kDepthChunk, most_taps));

@@ -129,10 +129,13 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
   const Region& first = regions.front();
   const bool one_run = lanes_along == LanesAlong::channels ||
                        flat_runs(first.tile.size, first.tile.pitch, first.flattening).count == 1;
+  packs_whole_blocks = lanes_along == LanesAlong::channels && !tap_targets.empty() &&
+                       !leaves_out_padding && first.sources_per_item >= source_channels;
   // What turns out to be infinite must be computed again, which adding to the result forbids.
-  uses_weights_once = regions.size() == 1 && tap_sets.size() == 1 && !problem.accumulate &&
-                      ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 &&
-                      one_run;
+  uses_weights_once =
+      regions.size() == 1 && (tap_sets.size() == 1 || packs_whole_blocks) && !problem.accumulate &&
+      ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 && one_run;
+  packs_whole_blocks = packs_whole_blocks && uses_weights_once;
   fetches_weights = is_limited_by_weights();
 }
 
@@ -143,7 +146,7 @@ bool CorrelationSchedule<T>::is_limited_by_weights() const {
   const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
   return uses_weights_once && lanes_along == LanesAlong::channels && images_ == 1 &&
          product(regions.front().tile.size) <= least_shared_positions() &&
-         packed_weight_count > cache / 4;
+         packed_weight_count() > cache / 4;
 }
 
 /// Positions of a tile that is not worth cutting for the sake of threads.
@@ -168,11 +171,11 @@ void CorrelationSchedule<T>::find_tap_targets() {
         rest /= run.tap_count();
         pitch *= kernel_[a];
       }
-      tap_targets[static_cast<std::size_t>(element)] = {set.weights, set.depth, taps, tap};
+      tap_targets[static_cast<std::size_t>(element)] = {set.depth_before, set.depth, taps, tap};
     }
   }
-  const bool complete =
-      std::ranges::all_of(tap_targets, [](const TapTarget& target) { return target.weights >= 0; });
+  const bool complete = std::ranges::all_of(
+      tap_targets, [](const TapTarget& target) { return target.depth_before >= 0; });
   if (!complete) tap_targets.clear();
 }
 
@@ -337,8 +340,8 @@ std::size_t CorrelationSchedule<T>::tap_set_of(const Runs& runs, std::int64_t de
   const Extent first_taps{runs[0]->kernel_first, runs[1]->kernel_first, runs[2]->kernel_first};
   const auto [found, is_new] = tap_sets_by_first_.emplace(first_taps, tap_sets.size());
   if (is_new) {
-    tap_sets.push_back({runs, depth, packed_weight_count});
-    packed_weight_count += groups_ * padded_rows * depth;
+    tap_sets.push_back({runs, depth, all_depth});
+    all_depth += depth;
     max_depth = std::max(max_depth, depth);
   }
   return found->second;

@@ -46,8 +46,8 @@ enum class Flattening { rows, slices, tile };
 /// Taps whose weights are packed together; phases of several regions may share them.
 struct TapSet {
   Runs runs;
-  std::int64_t depth;    ///< source channels times taps
-  std::int64_t weights;  ///< where they begin in the packed weights
+  std::int64_t depth;         ///< source channels times taps
+  std::int64_t depth_before;  ///< of the sets before
 };
 
 /// Taps of a phase that lie side by side among those of its set.
@@ -125,8 +125,8 @@ class CorrelationSchedule {
   /// Where the elements of the kernel are packed; empty unless there are several sets of taps and
   /// every element belongs to one.
   std::vector<TapTarget> tap_targets;
-  std::int64_t packed_weight_count = 0;
   std::int64_t max_depth = 0;  ///< of all sets of taps
+  std::int64_t all_depth = 0;  ///< of them together
   /// Whether there is a phase for each box of positions that the same taps meet, those that meet
   /// padding alone being left out. Then all phases share a set of taps, and both offsets and
   /// weights are ordered [piece of the source channels][tap][source channel of the piece]: any
@@ -135,6 +135,8 @@ class CorrelationSchedule {
   std::int64_t sources_together = 1;  ///< source channels of such a piece
   /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
   bool uses_weights_once = false;
+  /// Then, with several sets of taps: a block is packed for all of them before it is used.
+  bool packs_whole_blocks = false;
   /// Whether the next weights are fetched while others are used.
   bool fetches_weights = false;
   std::int64_t packed_size = 0;     ///< elements of the largest packed tile
@@ -145,6 +147,9 @@ class CorrelationSchedule {
   WeightOrder weight_order() const {
     return leaves_out_padding ? WeightOrder::taps : WeightOrder::sources;
   }
+  /// Rows of packed weights, of all groups.
+  std::int64_t packed_rows() const { return groups_ * padded_rows; }
+  std::int64_t packed_weight_count() const { return packed_rows() * all_depth; }
   std::int64_t block_count() const { return static_cast<std::int64_t>(blocks.size()); }
   std::int64_t group_blocks() const { return ceil_divide(groups_, groups_per_item); }
   /// Most destination channels that a microkernel computes.

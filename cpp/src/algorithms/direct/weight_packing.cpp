@@ -126,8 +126,8 @@ LinesAhead WeightPacker<T>::lines_of(std::int64_t group, std::int64_t first, std
 template <class T>
 bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::int64_t group,
                                     std::int64_t first, std::int64_t channels, int rows,
-                                    std::int64_t rows_before, std::int64_t sources,
-                                    T* packed) const {
+                                    std::int64_t all_rows, std::int64_t rows_before,
+                                    std::int64_t sources, T* packed) const {
   constexpr std::int64_t kColumns = 16;
   constexpr std::int64_t kMostRows = 64;
   const bool contiguous = (kernel_[2] == 1 || weight_.stride(4) == 1) &&
@@ -157,7 +157,7 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
       for (std::int64_t column = 0; column < columns; ++column) {
         const TapTarget& target = targets[static_cast<std::size_t>(e + column)];
         std::copy_n(transposed + column * rows, rows,
-                    packed + target.weights + rows_before * target.depth +
+                    packed + target.depth_before * all_rows + rows_before * target.depth +
                         (source * target.taps + target.index) * rows);
       }
     }
