@@ -33,6 +33,17 @@ void run_kernel(const Kernel& kernel, const CorrelationSource<T>& source,
   } while (first < depth.end);
 }
 
+/// Fetches memory that is about to be written: whole rows of a few channels would else wait for it.
+template <class T>
+void fetch_to_write(const T* rows, std::int64_t count, std::int64_t pitch, std::int64_t length) {
+  constexpr auto kLine = static_cast<std::int64_t>(kAlignment / sizeof(T));
+  for (std::int64_t row = 0; row < count; ++row) {
+    for (std::int64_t at = 0; at < length; at += kLine) {
+      __builtin_prefetch(rows + row * pitch + at, 1);
+    }
+  }
+}
+
 /// sums[row * pitch + position] with vectors along the positions. Where `exact`, nothing is written
 /// beyond the last position.
 template <class T>
@@ -48,8 +59,17 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
     const auto slot =
         static_cast<std::size_t>(std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
     const CorrelationKernel<T>& kernel = *block.kernels[slot];
+    const std::int64_t width = kernel.vectors * lanes;
+    if (exact) {
+      fetch_to_write(sums + at + width, block.rows, pitch, std::min(width, length - at - width));
+      // The next block's planes follow those of this one.
+      if (left == kernel.vectors) {
+        fetch_to_write(sums + block.rows * pitch, block.rows, pitch,
+                       std::min(widest * lanes, length));
+      }
+    }
     run_kernel(kernel, {source.data + at, source.offsets, 1}, depth, block.rows, sums + at, pitch);
-    at += kernel.vectors * lanes;
+    at += width;
     left -= kernel.vectors;
   }
   if (at >= length) return;
