@@ -260,6 +260,19 @@ CASES_OF_WHOLE_TRANSFORMS = [
 ]
 
 
+@pytest.mark.parametrize("dtype", ["f", "d", "F", "D"])
+@pytest.mark.parametrize("case", CASES_OF_WHOLE_TRANSFORMS, ids=str)
+def test_whole_transforms_that_overflow_on_the_way(case: Any, dtype: str) -> None:
+    """The sums of a spectrum are larger than those of one shifted element."""
+    shape1, shape2, axes = case
+    large = {"f": 1e38, "F": 1e38, "d": 1e308, "D": 1e308}[dtype]
+    in1, in2 = np.full(shape1, large, dtype), np.zeros(shape2, dtype)
+    in2[tuple(slice(0, 1) if axis in axes else slice(None) for axis in range(in2.ndim))] = 1
+    windows = [(0, in1.shape[axis]) for axis in axes]
+    actual = _transforms._by_whole_transforms(in1, in2, axes, windows)
+    np.testing.assert_allclose(actual, np.broadcast_to(in1.ravel()[0], actual.shape), rtol=1e-4)
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("dtype", ["f", "D"])
 @pytest.mark.parametrize("case", CASES_OF_WHOLE_TRANSFORMS, ids=str)

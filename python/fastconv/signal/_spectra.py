@@ -29,6 +29,30 @@ def fast_lengths(sizes: Sequence[int], real: bool) -> list[int]:
     return lengths
 
 
+def convolve(first: Array, second: Array, lengths: Sequence[int]) -> Array:
+    """Convolve finite arrays along their last axes, circularly with periods of these lengths."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = _by_product(first, second, lengths)
+        if np.isfinite(result).all():
+            return result
+        # Spectra may overflow where the sums that are wanted do not: powers of two are exact.
+        exponents = [int(np.frexp(np.abs(array).max())[1]) - 1 for array in (first, second)]
+        scaled = [
+            array * array.real.dtype.type(2.0**-exponent)
+            for array, exponent in zip((first, second), exponents, strict=True)
+        ]
+        result = _by_product(scaled[0], scaled[1], lengths)
+        half = sum(exponents) // 2
+        for exponent in (half, sum(exponents) - half):
+            result = result * result.real.dtype.type(2.0**exponent)
+        return result
+
+
+def _by_product(first: Array, second: Array, lengths: Sequence[int]) -> Array:
+    product = forward(first, lengths) * forward(second, lengths)
+    return inverse(product, lengths, first.dtype.kind != "c")
+
+
 def forward(array: Array, lengths: Sequence[int]) -> Array:
     """Transform an array with zeros behind it along its last axes."""
     kept = array.ndim - len(lengths)

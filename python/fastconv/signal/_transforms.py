@@ -116,16 +116,13 @@ def _by_whole_transforms(large: Array, small: Array, axes: Sequence[int], window
     """One transform of everything; what is not finite is left out and added to its windows."""
     finite = [np.isfinite(array) for array in (large, small)]
     sizes = [large.shape[axis] + small.shape[axis] - 1 for axis in axes]
-    real = large.dtype.kind != "c"
-    lengths = fast_lengths(sizes, real)
     last = range(-len(axes), 0)
-    spectra = [
-        _spectra.forward(
-            np.moveaxis(array if where.all() else np.where(where, array, 0), axes, last), lengths
-        )
+    moved = [
+        np.moveaxis(array if where.all() else np.where(where, array, 0), axes, last)
         for array, where in zip((large, small), finite, strict=True)
     ]
-    full = np.moveaxis(_spectra.inverse(spectra[0] * spectra[1], lengths, real), last, axes)
+    lengths = fast_lengths(sizes, large.dtype.kind != "c")
+    full = np.moveaxis(_spectra.convolve(moved[0], moved[1], lengths), last, axes)
     region = [slice(None)] * full.ndim
     for axis, size in zip(axes, sizes, strict=True):
         region[axis] = slice(size)
