@@ -265,6 +265,18 @@ def test_sums_that_overflow_on_the_way_alone(mode):
     np.testing.assert_allclose(y, expected, atol=2e32)
 
 
+def test_gradients_of_weights_whose_spectra_overflow():
+    x = np.full((1, 2, 40, 40), 1e37, np.float32)
+    grad = np.zeros((1, 2, 40, 40), np.float32)
+    grad[:, :, 20, 20] = 1
+    w = np.zeros((2, 2, 7, 7), np.float32)
+    alone = fastconv.grad.conv2d_weight(x, w.shape, grad, padding=3, **FFT)
+    np.testing.assert_allclose(alone, 1e37, rtol=1e-5)
+    both = fastconv.conv2d_backward(grad, x, w, padding=3, **FFT)
+    np.testing.assert_allclose(both[1], 1e37, rtol=1e-5)
+    np.testing.assert_array_equal(both[0], 0)
+
+
 def test_a_plan_keeps_its_kernels(rng):
     x = random_array(rng, (2, 8, 30, 30), np.float32)
     w = random_array(rng, (6, 8, 9, 9), np.float32)

@@ -183,8 +183,10 @@ class GradientsPlan final : public detail::AlgorithmGradientsPlan {
                               unit.threads, unit.scratch);
       }
     }
-    kernel_gradient_.store(call.tensors.grad_weight, unit.group, unit.share, unit.sums,
-                           unit.threads, unit.scratch);
+    if (!kernel_gradient_.store(call.tensors.grad_weight, unit.group, unit.share, unit.sums,
+                                unit.threads, unit.scratch)) {
+      call.tensors_finite = false;
+    }
   }
 
   void transform_kernels(Call& call, const Unit& unit) const {

@@ -1,6 +1,7 @@
 #include "algorithms/fft/kernel_gradient.hpp"
 
 #include <algorithm>
+#include <atomic>
 
 #include "runtime/parallel.hpp"
 
@@ -39,7 +40,7 @@ std::int64_t KernelGradient<T>::spectrum_index(const Position& at) const {
 }
 
 template <class T>
-void KernelGradient<T>::store(const TensorView& weight, std::int64_t group, std::int64_t share,
+bool KernelGradient<T>::store(const TensorView& weight, std::int64_t group, std::int64_t share,
                               const T* sums, int threads, const ThreadMemory<T>& scratch) const {
   const fft::TileTransform<T>& transform = *schedule_.transform;
   const RealView view(weight);
@@ -53,6 +54,7 @@ void KernelGradient<T>::store(const TensorView& weight, std::int64_t group, std:
   const std::int64_t columns =
       transform.size().sequence ? transform.size().columns : schedule_.regions.tap_columns();
   const std::int64_t items = inputs / parts * output_blocks;
+  std::atomic<bool> finite{true};
   parallel_for(items * schedule_.run_count, threads, [&](std::int64_t index, int thread) {
     const std::int64_t run = index / items;
     const auto& offsets = offsets_[static_cast<std::size_t>(run)];
@@ -80,6 +82,7 @@ void KernelGradient<T>::store(const TensorView& weight, std::int64_t group, std:
         }
       }
     }
+    if (!kernels_.all_finite(stored, parts * taps * count)) finite = false;
     const direct::WeightGradientStore<T> weights(
         problem_, kernels_, schedule_.runs.front()[static_cast<std::size_t>(run)], view,
         problem_.k / problem_.g * view.stride(0));
@@ -87,6 +90,7 @@ void KernelGradient<T>::store(const TensorView& weight, std::int64_t group, std:
                    input + (written_are_outputs_ ? 0 : first_written), parts},
                   {stored, count, 1, 0});
   });
+  return finite;
 }
 
 template class KernelGradient<float>;

@@ -19,8 +19,9 @@ class KernelGradient {
   std::int64_t scratch_size() const;
 
   /// The gradients that a share of a group's destination channels has:
-  /// sums[layer][destination channel][run][source], as the schedule's kernels lie.
-  void store(const TensorView& weight, std::int64_t group, std::int64_t share, const T* sums,
+  /// sums[layer][destination channel][run][source], as the schedule's kernels lie. Says whether all
+  /// are finite: spectra may overflow where the gradient does not.
+  bool store(const TensorView& weight, std::int64_t group, std::int64_t share, const T* sums,
              int threads, const ThreadMemory<T>& scratch) const;
 
  private:

@@ -144,9 +144,9 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
         multiply(unit, block, part * step, std::min(step, layers - part * step), b > 0);
       });
     }
-    if (call.finite) {
-      kernel_gradient_.store(call.arguments.weight, unit.group, unit.share, unit.sums, threads,
-                             scratch);
+    if (call.finite && !kernel_gradient_.store(call.arguments.weight, unit.group, unit.share,
+                                               unit.sums, threads, scratch)) {
+      call.finite = false;
     }
   }
 
