@@ -61,6 +61,13 @@ class RecentPlans {
   std::size_t oldest_ = 0;
 };
 
+template <class Plan, class Tensors>
+void execute(const Plan& plan, const Tensors& tensors) {
+  const ThreadScratch workspace(plan.workspace_bytes());
+  const py::gil_scoped_release release;
+  plan.execute(tensors, workspace.data());
+}
+
 }  // namespace
 
 void set_input_shape(CallOptions& options, const ImageShape& shape) {
@@ -185,19 +192,13 @@ void check_grad_output(const ArrayArgument& grad_output,
 
 void run(const Problem& problem, const PlanOptions& options, const Arguments& arguments) {
   thread_local RecentPlans<Plan, Problem> recent_plans;
-  const auto plan = recent_plans.find_or_make(options, problem);
-  const ThreadScratch workspace(plan->workspace_bytes());
-  const py::gil_scoped_release release;
-  plan->execute(arguments, workspace.data());
+  execute(*recent_plans.find_or_make(options, problem), arguments);
 }
 
 void run(const Problem& input_gradient, const Problem& weight_gradient, const PlanOptions& options,
          const GradientArguments& arguments) {
   thread_local RecentPlans<GradientsPlan, Problem, Problem> recent_plans;
-  const auto plan = recent_plans.find_or_make(options, input_gradient, weight_gradient);
-  const ThreadScratch workspace(plan->workspace_bytes());
-  const py::gil_scoped_release release;
-  plan->execute(arguments, workspace.data());
+  execute(*recent_plans.find_or_make(options, input_gradient, weight_gradient), arguments);
 }
 
 }  // namespace fastconv::python
