@@ -88,7 +88,11 @@ def test_periods(rng, size, kernel, layout, dilation, dtype):
         "dilation": dilation,
         "layout": layout if len(size) == 2 else {"NCHW": "NCDHW", "NHWC": "NDHWC"}[layout],
     }
-    check_passes(rng, to_layout(x, layout == "NHWC"), w, **options, **FFT)
+    x = to_layout(x, layout == "NHWC")
+    for name in ("forward", "backward_input"):
+        plan = fastconv.plan(w, x.shape, passes=(name,), **options, **FFT)
+        assert "rows of one period" in plan.explain()
+    check_passes(rng, x, w, **options, **FFT)
 
 
 def test_a_period_needs_no_padding(rng):
@@ -236,8 +240,10 @@ def test_kernels_that_take_turns(rng, threads):
         np.testing.assert_allclose(result[finite], expected[finite], atol=1e-5 * largest)
     x[1, 5, 7, 20] = 0
     of_weight = fastconv.grad.conv2d_weight(x, w.shape, grad, **options, **FFT)
+    of_both = fastconv.conv2d_backward(grad, x, w, **options, **FFT)[1]
     expected = fastconv.grad.conv2d_weight(x, w.shape, grad, algorithm="direct", **options)
-    np.testing.assert_allclose(of_weight, expected, atol=1e-5 * np.abs(expected).max())
+    for gradient in (of_weight, of_both):
+        np.testing.assert_allclose(gradient, expected, atol=1e-5 * np.abs(expected).max())
 
 
 def test_an_infinite_weight_among_kernels_that_take_turns(rng):
