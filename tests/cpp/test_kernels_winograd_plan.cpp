@@ -125,6 +125,45 @@ TEST(Winograd, TakesManySmallImagesAndRoundsOfWeights) {
   }
 }
 
+/// Few tiles and more transformed weights than a cache holds: those of one piece of the source
+/// channels after another.
+TEST(Winograd, TransformsWeightsOfFewTilesInPieces) {
+  std::mt19937_64 random(10);
+  for (const Pass pass : kCorrelations) {
+    for (const auto& [type, layout] : {std::pair{DataType::float32, Layout::channels_first},
+                                       {DataType::float32, Layout::channels_last},
+                                       {DataType::float32, Layout::spread},
+                                       {DataType::float64, Layout::channels_first}}) {
+      // Odd channels on both sides, groups, several images, a tile at an edge.
+      ProblemDescription d = layer(2, 2 * 69, 2 * 67, 5, 6);
+      set_types(d, pass, uniform(type));
+      d.groups = 2;
+      d.c_per_group = 69;
+      d.has_bias = d.accumulate = true;
+      d.activation = Activation::relu;
+      for (const auto& [threads, packed] : {std::pair{1, false}, {1, true}, {3, false}}) {
+        d.flip = packed;
+        const Problem problem = describe(d);
+        ASSERT_NE(Plan(problem, {.algorithm = "winograd"}).description().find("at once"),
+                  std::string::npos);
+        expect_equal_to_reference(problem,
+                                  {.layouts = {layout, layout, layout},
+                                   .threads = threads,
+                                   .packed = packed,
+                                   .bias_stride = 2},
+                                  random);
+      }
+    }
+    ProblemDescription d = layer(1, 69, 67, 3, 2);
+    set_types(d, pass, uniform(DataType::float32));
+    d.spatial_rank = 3;
+    d.input[0] = 2;
+    d.kernel[0] = 3;
+    d.pad_before[0] = d.pad_after[0] = 1;
+    expect_equal_to_reference(describe(d), {.threads = 2}, random);
+  }
+}
+
 /// max |error| <= 1e-5 max |result| in float32, 1e-13 in float64, on normal numbers.
 TEST(Winograd, StaysWithinTheDocumentedError) {
   std::mt19937_64 random(4);

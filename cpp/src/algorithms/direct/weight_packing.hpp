@@ -1,7 +1,7 @@
 #pragma once
 
-#include "algorithms/direct/lines_ahead.hpp"
 #include "algorithms/direct/tile.hpp"
+#include "algorithms/lines_ahead.hpp"
 #include "kernels/kernel_table.hpp"
 
 namespace fastconv::direct {

@@ -88,4 +88,28 @@ struct TileBox {
   std::int64_t columns;
 };
 
+/// Rows [first_row, end_row) of tiles, counted through all images, and some of their columns.
+struct TileBlock {
+  std::int64_t first_row;
+  std::int64_t end_row;
+  std::int64_t column;
+  std::int64_t columns;
+
+  std::int64_t tiles() const { return (end_row - first_row) * columns; }
+};
+
+/// Calls body(box, first tile) for the block's boxes of at most so many rows.
+template <class Body>
+void for_each_box(const Geometry& geometry, const TileBlock& block, std::int64_t most_rows,
+                  Body&& body) {
+  for (std::int64_t row = block.first_row; row < block.end_row;) {
+    const std::int64_t image_row = row % geometry.tiles[0];
+    const std::int64_t rows =
+        std::min({most_rows, block.end_row - row, geometry.tiles[0] - image_row});
+    body(TileBox{row / geometry.tiles[0], image_row, rows, block.column, block.columns},
+         (row - block.first_row) * block.columns);
+    row += rows;
+  }
+}
+
 }  // namespace fastconv::winograd

@@ -8,6 +8,21 @@
 namespace fastconv::winograd {
 
 template <class T>
+const T* read_bias(const Problem& problem, const Geometry& geometry, const Arguments& arguments,
+                   std::int64_t padded, T* bias) {
+  if (!problem.has_bias) return nullptr;
+  const std::int64_t channels = geometry.destination_channels;
+  const T* from = static_cast<const T*>(arguments.bias);
+  for (std::int64_t group = 0; group < geometry.groups; ++group) {
+    for (std::int64_t c = 0; c < padded; ++c) {
+      bias[group * padded + c] =
+          c < channels ? from[(group * channels + c) * arguments.bias_stride] : T(0);
+    }
+  }
+  return bias;
+}
+
+template <class T>
 ResultWriter<T>::ResultWriter(const Problem& problem, const Geometry& geometry,
                               const Arguments& arguments, const TypedKernels<T>& kernels,
                               const T* bias)
@@ -154,6 +169,10 @@ T ResultWriter<T>::compute(const Region& region, std::int64_t channel, std::int6
   return static_cast<T>(sum);
 }
 
+template const float* read_bias(const Problem&, const Geometry&, const Arguments&, std::int64_t,
+                                float*);
+template const double* read_bias(const Problem&, const Geometry&, const Arguments&, std::int64_t,
+                                 double*);
 template class ResultWriter<float>;
 template class ResultWriter<double>;
 

@@ -6,6 +6,11 @@
 
 namespace fastconv::winograd {
 
+/// The bias of a call in whole vectors, `padded` channels for each group; null if there is none.
+template <class T>
+const T* read_bias(const Problem& problem, const Geometry& geometry, const Arguments& arguments,
+                   std::int64_t padded, T* bias);
+
 /// Transforms the sums of a row of tiles back, one vector of channels at a time, and writes the
 /// outputs to memory of any strides.
 ///

@@ -51,6 +51,19 @@ void SourcePacker<T>::pack(const TileBox& box, std::int64_t depth_tap, std::int6
 }
 
 template <class T>
+void SourcePacker<T>::transform(const TileBox& box, std::int64_t depth_tap, std::int64_t first,
+                                std::int64_t count, T* scratch, T* pixels, T* to,
+                                std::int64_t tile_pitch, std::int64_t frequency_pitch) const {
+  pack(box, depth_tap, first, count, scratch, pixels);
+  const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t row_pitch = rows_of(box.columns) * lanes;
+  for (std::int64_t row = 0; row < box.rows; ++row) {
+    kernels_.winograd.source(pixels + kTileOutputs * row * row_pitch, row_pitch, lanes, box.columns,
+                             to + row * box.columns * tile_pitch, tile_pitch, frequency_pitch);
+  }
+}
+
+template <class T>
 void SourcePacker<T>::pack_row(const T* row, const Columns& columns, std::int64_t count, T* scratch,
                                T* to) const {
   const std::int64_t lanes = kernels_.lanes;

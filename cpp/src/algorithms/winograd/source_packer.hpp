@@ -17,6 +17,12 @@ class SourcePacker {
   void pack(const TileBox& box, std::int64_t depth_tap, std::int64_t first, std::int64_t count,
             T* scratch, T* to) const;
 
+  /// The same windows, transformed: to[f * frequency_pitch + tile * tile_pitch + lane], with
+  /// `pixels` for what is packed on the way.
+  void transform(const TileBox& box, std::int64_t depth_tap, std::int64_t first, std::int64_t count,
+                 T* scratch, T* pixels, T* to, std::int64_t tile_pitch,
+                 std::int64_t frequency_pitch) const;
+
   static std::int64_t rows_of(std::int64_t tile_rows) { return kTileOutputs * tile_rows + 2; }
 
  private:

@@ -7,10 +7,7 @@
 namespace fastconv::winograd {
 namespace {
 
-constexpr std::int64_t kTaps = 9;
 constexpr std::int64_t kMostLanes = 16;
-/// Source channels whose taps are gathered together, in a buffer on the stack.
-constexpr std::int64_t kGatheredSources = 16;
 
 }  // namespace
 
@@ -31,30 +28,74 @@ void WeightTransform<T>::transform(std::int64_t group, std::int64_t first, std::
                                    std::int64_t frequency_pitch) const {
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t sources = geometry_.source_channels;
-  const bool mirrored = geometry_.mirrored;
-  const std::int64_t k_per_group =
-      geometry_.forward ? geometry_.destination_channels : geometry_.source_channels;
-  const T* weights = static_cast<const T*>(weight_.data) + group * k_per_group * weight_.strides[0];
   alignas(kAlignment) T taps[kGatheredSources * kTaps * kMostLanes];
   for (std::int64_t depth_tap = 0; depth_tap < geometry_.depth_taps; ++depth_tap) {
-    const T* slice =
-        weights + geometry_.kernel_element(depth_tap, geometry_.depth_taps) * weight_.strides[2];
     T* to_slice = to + depth_tap * sources * to_pitch;
     for (std::int64_t source = 0; source < sources; source += kGatheredSources) {
       const std::int64_t count = std::min(kGatheredSources, sources - source);
       for (std::int64_t v = 0; v < vectors; ++v) {
-        const std::int64_t channel = first + v * lanes;
-        const std::int64_t rows = std::min(lanes, geometry_.destination_channels - channel);
-        gather(slice + source * source_stride_ + channel * destination_stride_, rows, count, taps);
-        kernels_.winograd.weights(
-            mirrored ? taps + (kTaps - 1) * lanes : taps, mirrored ? -lanes : lanes, kTaps * lanes,
-            count, to_slice + source * to_pitch + v * lanes, to_pitch, frequency_pitch);
+        gather(group, first + v * lanes, depth_tap, source, count, taps);
+        transform_gathered(taps, count, to_slice + source * to_pitch + v * lanes, to_pitch,
+                           frequency_pitch);
       }
     }
   }
 }
 
-/// taps[source][tap][lane], whatever the order in memory.
+template <class T>
+void WeightTransform<T>::transform_gathered(const T* taps, std::int64_t sources, T* to,
+                                            std::int64_t to_pitch,
+                                            std::int64_t frequency_pitch) const {
+  const std::int64_t lanes = kernels_.lanes;
+  const bool mirrored = geometry_.mirrored;
+  kernels_.winograd.weights(mirrored ? taps + (kTaps - 1) * lanes : taps, mirrored ? -lanes : lanes,
+                            kTaps * lanes, sources, to, to_pitch, frequency_pitch);
+}
+
+template <class T>
+const T* WeightTransform<T>::taps_of(std::int64_t group, std::int64_t channel,
+                                     std::int64_t depth_tap, std::int64_t source) const {
+  const std::int64_t k_per_group =
+      geometry_.forward ? geometry_.destination_channels : geometry_.source_channels;
+  return static_cast<const T*>(weight_.data) + group * k_per_group * weight_.strides[0] +
+         geometry_.kernel_element(depth_tap, geometry_.depth_taps) * weight_.strides[2] +
+         source * source_stride_ + channel * destination_stride_;
+}
+
+/// Destination channels of the vector that begins with `channel`.
+template <class T>
+std::int64_t WeightTransform<T>::rows_of(std::int64_t channel) const {
+  return std::min<std::int64_t>(kernels_.lanes, geometry_.destination_channels - channel);
+}
+
+template <class T>
+void WeightTransform<T>::gather(std::int64_t group, std::int64_t channel, std::int64_t depth_tap,
+                                std::int64_t first_source, std::int64_t sources, T* taps) const {
+  gather(taps_of(group, channel, depth_tap, first_source), rows_of(channel), sources, taps);
+}
+
+template <class T>
+LinesAhead WeightTransform<T>::lines_of(std::int64_t group, std::int64_t channel,
+                                        std::int64_t depth_tap, std::int64_t first_source,
+                                        std::int64_t sources) const {
+  struct Channels {
+    std::int64_t count;
+    std::int64_t stride;
+  };
+  Channels far{sources, source_stride_};
+  Channels near{rows_of(channel), destination_stride_};
+  if (far.stride < near.stride) std::swap(far, near);
+  const std::int64_t slice = 2 * (weight_.strides[3] + weight_.strides[4]) + 1;
+  if (weight_.strides[3] < 0 || weight_.strides[4] < 0 || near.stride < slice ||
+      near.stride > geometry_.depth_taps * slice) {
+    return {};
+  }
+  const auto size = static_cast<std::int64_t>(sizeof(T));
+  return {reinterpret_cast<const std::byte*>(taps_of(group, channel, depth_tap, first_source)),
+          far.count, far.stride * size, ((near.count - 1) * near.stride + slice) * size};
+}
+
+/// Whatever the order in memory.
 template <class T>
 void WeightTransform<T>::gather(const T* weights, std::int64_t rows, std::int64_t sources,
                                 T* taps) const {

@@ -4,6 +4,33 @@
 #include "padding.hpp"
 
 namespace fastconv::winograd {
+namespace {
+
+std::int64_t lanes_of(const Problem& problem) {
+  const KernelTable& kernels = active_kernels();
+  return problem.compute_type() == ComputeType::float32 ? kernels.float32.lanes
+                                                        : kernels.float64.lanes;
+}
+
+/// Of the transformed weights, in whole vectors.
+std::int64_t transformed_weight_bytes(const Problem& problem, const Geometry& geometry) {
+  const std::int64_t lanes = lanes_of(problem);
+  return kFrequencies * geometry.groups * geometry.depth_taps * geometry.source_channels *
+         ceil_divide(geometry.destination_channels, lanes) * lanes *
+         static_cast<std::int64_t>(size_of(problem.result_type()));
+}
+
+/// Whether all tiles fit one block while the second-level cache does not hold the transformed
+/// weights. Does not depend on the number of threads, for the bits of the result depend on it.
+bool has_few_tiles(const Problem& problem) {
+  constexpr std::int64_t kMostTiles = 48;
+  constexpr std::int64_t kLeastWeightBytes = 1 << 20;
+  const Geometry geometry(problem);
+  return geometry.images * geometry.tiles[0] * geometry.tiles[1] <= kMostTiles &&
+         transformed_weight_bytes(problem, geometry) > kLeastWeightBytes;
+}
+
+}  // namespace
 
 std::optional<std::string> refuses(const Problem& problem) {
   constexpr std::int64_t kLeastChannels = 4;
@@ -34,27 +61,31 @@ std::optional<std::string> refuses(const Problem& problem) {
 
 /// Vectors of multiply-adds, and vectors of tiles and weights that are transformed, at the rates of
 /// a least-squares fit to 42 layers of float32 with AVX-512, within a fifth of each. One more
-/// transformation of the source for each round of weights.
+/// transformation of the source for each round of weights. Weights that never leave the
+/// second-level cache cost less.
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 2.1e-6;
   constexpr double kVectorMultiplyAddsPerSecond = 6.8e9;
   constexpr double kSourceVectorSeconds = 61e-9;
   constexpr double kResultVectorSeconds = 71e-9;
+  constexpr double kWeightVectorSeconds = 45e-9;
+  constexpr double kRoundSeconds = 10e-9;
   // Going backward the channels of a vector lie side by side and those of a sum far apart.
-  const double weight_vector_seconds = problem.pass == Pass::forward ? 55e-9 : 65e-9;
-  const bool single = problem.result_type() == DataType::float32;
-  const KernelTable& kernels = active_kernels();
-  const std::int64_t lanes = single ? kernels.float32.lanes : kernels.float64.lanes;
+  constexpr double kBackwardSeconds = 10e-9;
+  const bool few_tiles = has_few_tiles(problem);
+  const double weight_vector_seconds = kWeightVectorSeconds + (few_tiles ? 0.0 : kRoundSeconds) +
+                                       (problem.pass == Pass::forward ? 0.0 : kBackwardSeconds);
   const Geometry geometry(problem);
+  const std::int64_t lanes = lanes_of(problem);
   const auto number = [](std::int64_t count) { return static_cast<double>(count); };
   const double tiles = number(geometry.images) * number(geometry.tiles[0] * geometry.tiles[1]);
   const double sources = number(geometry.depth_taps * geometry.source_channels);
   const double source_vectors =
       number(geometry.depth_taps * ceil_divide(geometry.source_channels, lanes));
   const double result_vectors = number(ceil_divide(geometry.destination_channels, lanes));
-  const double weight_bytes = kFrequencies * sources * result_vectors * number(lanes) *
-                              number(static_cast<std::int64_t>(size_of(problem.result_type())));
-  const double rounds = std::max(1.0, weight_bytes / kRoundBytes);
+  const double weight_bytes =
+      number(transformed_weight_bytes(problem, geometry)) / number(geometry.groups);
+  const double rounds = few_tiles ? 1.0 : std::max(1.0, weight_bytes / kRoundBytes);
   const double seconds =
       tiles *
           (kFrequencies * sources * result_vectors / kVectorMultiplyAddsPerSecond +
@@ -64,8 +95,11 @@ double estimate_cost(const Problem& problem, int threads) {
 }
 
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads) {
-  return problem.compute_type() == ComputeType::float32 ? make_typed_plan<float>(problem, threads)
-                                                        : make_typed_plan<double>(problem, threads);
+  const auto make = [&]<class T>(T) {
+    return has_few_tiles(problem) ? make_few_tiles_plan<T>(problem, threads)
+                                  : make_blocks_plan<T>(problem, threads);
+  };
+  return problem.compute_type() == ComputeType::float32 ? make(float()) : make(double());
 }
 
 }  // namespace fastconv::winograd

@@ -7,8 +7,10 @@
 /// dimensions a kernel has any depth: its taps count as further source channels.
 ///
 ///     winograd_plan.cpp      the loops
+///     few_tiles_plan.cpp     the loops where a block holds all tiles and weights are large
 ///     geometry.hpp           either pass as one: source, destination, offset, mirrored or not
-///     winograd_schedule.cpp  blocks of tiles, panels of channels
+///     winograd_schedule.cpp  blocks of tiles, shares of channels
+///     panels.cpp             channels of one product
 ///     source_packer.cpp      padding, and any memory into pixels with their channels side by side
 ///     weight_transform.cpp   the transformed weights
 ///     result_writer.cpp      any memory out of them; repairs what is not finite
@@ -19,6 +21,9 @@ double estimate_cost(const Problem& problem, int threads);
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads);
 
 template <class T>
-std::unique_ptr<const detail::AlgorithmPlan> make_typed_plan(const Problem& problem, int threads);
+std::unique_ptr<const detail::AlgorithmPlan> make_blocks_plan(const Problem& problem, int threads);
+template <class T>
+std::unique_ptr<const detail::AlgorithmPlan> make_few_tiles_plan(const Problem& problem,
+                                                                 int threads);
 
 }  // namespace fastconv::winograd

@@ -55,7 +55,8 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     if (geometry_.images == 0) return;
     Arena arena(workspace);
     const Workspace memory = lay_out(arena);
-    const T* bias = read_bias(arguments, memory.bias);
+    const T* bias = read_bias(problem_, geometry_, arguments, schedule_.padded_destination_channels,
+                              memory.bias);
     for (std::int64_t first = 0; first < schedule_.units; first += schedule_.units_per_round) {
       const std::int64_t end = std::min(first + schedule_.units_per_round, schedule_.units);
       if (packed_weights == nullptr) {
@@ -74,7 +75,7 @@ class WinogradPlan final : public detail::AlgorithmPlan {
   }
 
   std::string description() const override {
-    const auto& kernel = *schedule_.panels.front().kernel;
+    const auto& kernel = *schedule_.panels.front().kernels.back();
     return "F(4x4, 3x3), blocks of " + std::to_string(schedule_.block_tiles()) + " tiles, " +
            std::to_string(kernel.rows) + " tiles x " +
            std::to_string(kernel.vectors * kernels_.lanes) + " channels in registers";
@@ -102,16 +103,10 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     const T* bias;
   };
 
-  /// A block of tiles: rows of the sequence of all images, and columns; for one unit.
-  struct Block {
+  /// A block of tiles for one unit.
+  struct Block : TileBlock {
     std::int64_t group;
     std::int64_t share;
-    std::int64_t first_row;
-    std::int64_t end_row;
-    std::int64_t column;
-    std::int64_t columns;
-
-    std::int64_t tiles() const { return (end_row - first_row) * columns; }
   };
 
   std::size_t weight_bytes(std::int64_t units) const {
@@ -172,21 +167,6 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     return memory;
   }
 
-  /// Whole vectors for each group.
-  const T* read_bias(const Arguments& arguments, T* bias) const {
-    if (!problem_.has_bias) return nullptr;
-    const std::int64_t channels = geometry_.destination_channels;
-    const std::int64_t padded = schedule_.padded_destination_channels;
-    const T* from = static_cast<const T*>(arguments.bias);
-    for (std::int64_t group = 0; group < geometry_.groups; ++group) {
-      for (std::int64_t c = 0; c < padded; ++c) {
-        bias[group * padded + c] =
-            c < channels ? from[(group * channels + c) * arguments.bias_stride] : T(0);
-      }
-    }
-    return bias;
-  }
-
   void compute_item(const Call& call, std::int64_t unit, std::int64_t index,
                     T* thread_memory) const {
     Arena arena(thread_memory);
@@ -204,40 +184,23 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     write(call, block, memory);
   }
 
-  /// Calls body(box, first tile) for the block's boxes of at most so many rows.
-  template <class Body>
-  void for_each_box(const Block& block, std::int64_t most_rows, Body&& body) const {
-    for (std::int64_t row = block.first_row; row < block.end_row;) {
-      const std::int64_t image_row = row % geometry_.tiles[0];
-      const std::int64_t rows =
-          std::min({most_rows, block.end_row - row, geometry_.tiles[0] - image_row});
-      body(TileBox{row / geometry_.tiles[0], image_row, rows, block.column, block.columns},
-           (row - block.first_row) * block.columns);
-      row += rows;
-    }
-  }
-
   /// The transformed source goes to the slots from the second on.
   void transform_source(const Call& call, const Block& block, const ThreadMemory& memory) const {
     const SourcePacker<T> packer(
         geometry_, geometry_.source(call.arguments.input, call.arguments.output), kernels_);
     const std::int64_t lanes = schedule_.lanes;
     const std::int64_t channels = geometry_.source_channels;
-    const std::int64_t row_pitch = SourcePacker<T>::rows_of(block.columns) * lanes;
     for (std::int64_t tap = 0; tap < geometry_.depth_taps; ++tap) {
       for (std::int64_t c = 0; c < channels; c += lanes) {
         T* vectors =
             memory.slots + schedule_.slot_size + tap * schedule_.padded_source_channels + c;
-        for_each_box(block, schedule_.box_rows, [&](const TileBox& box, std::int64_t tile) {
-          packer.pack(box, tap, block.group * channels + c, std::min(lanes, channels - c),
-                      memory.scratch, memory.pixels);
-          for (std::int64_t row = 0; row < box.rows; ++row) {
-            kernels_.winograd.source(memory.pixels + kTileOutputs * row * row_pitch, row_pitch,
-                                     lanes, box.columns,
-                                     vectors + (tile + row * box.columns) * schedule_.source_pitch,
-                                     schedule_.source_pitch, schedule_.slot_size);
-          }
-        });
+        for_each_box(geometry_, block, schedule_.box_rows,
+                     [&](const TileBox& box, std::int64_t tile) {
+                       packer.transform(box, tap, block.group * channels + c,
+                                        std::min(lanes, channels - c), memory.scratch,
+                                        memory.pixels, vectors + tile * schedule_.source_pitch,
+                                        schedule_.source_pitch, schedule_.slot_size);
+                     });
       }
     }
   }
@@ -264,7 +227,6 @@ class WinogradPlan final : public detail::AlgorithmPlan {
   void multiply_panel(const Panel<T>& panel, const T* source, const T* weights, std::int64_t tiles,
                       T* sums, std::int64_t sums_pitch) const {
     const std::int64_t width = panel.vectors * schedule_.lanes;
-    const std::int64_t pitch = schedule_.source_pitch;
     // Channels that fill their vectors go on from one tap to the next.
     const bool joined = geometry_.source_channels == schedule_.padded_source_channels;
     const std::int64_t taps = joined ? 1 : geometry_.depth_taps;
@@ -276,13 +238,8 @@ class WinogradPlan final : public detail::AlgorithmPlan {
       const std::int64_t depth = std::min(kDepthPiece, channels - c);
       const T* piece_source = source + tap * schedule_.padded_source_channels + c;
       const T* piece_weights = weights + (tap * channels + c) * width;
-      for (std::int64_t tile = 0; tile < tiles;) {
-        const MatrixProductKernel<T>& kernel =
-            tiles - tile >= panel.kernel->rows ? *panel.kernel : *panel.last_rows;
-        kernel.run(piece_source + tile * pitch, pitch, piece_weights, depth,
-                   sums + tile * sums_pitch, sums_pitch, piece > 0);
-        tile += kernel.rows;
-      }
+      panel.multiply(piece_source, schedule_.source_pitch, piece_weights, depth, tiles, sums,
+                     sums_pitch, piece > 0);
     }
   }
 
@@ -290,7 +247,7 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     const ResultWriter<T> writer(problem_, geometry_, call.arguments, kernels_, call.bias);
     const std::int64_t first_channel = schedule_.first_channel(block.share);
     const std::int64_t channels = schedule_.first_channel(block.share + 1) - first_channel;
-    for_each_box(block, 1, [&](const TileBox& row, std::int64_t tile) {
+    for_each_box(geometry_, block, 1, [&](const TileBox& row, std::int64_t tile) {
       for (std::int64_t c = 0; c < channels; c += schedule_.lanes) {
         writer.write(row, block.group, first_channel + c,
                      {memory.slots + tile * channels + c, channels, schedule_.slot_size},
@@ -298,10 +255,6 @@ class WinogradPlan final : public detail::AlgorithmPlan {
       }
     });
   }
-
-  /// Source channels that are added up in one sequence: the weights of a panel, for so many, take
-  /// most of a first-level cache, and rounding errors grow less than in one long sequence.
-  static constexpr std::int64_t kDepthPiece = 128;
 
   Problem problem_;
   Geometry geometry_;
@@ -313,11 +266,11 @@ class WinogradPlan final : public detail::AlgorithmPlan {
 }  // namespace
 
 template <class T>
-std::unique_ptr<const detail::AlgorithmPlan> make_typed_plan(const Problem& problem, int threads) {
+std::unique_ptr<const detail::AlgorithmPlan> make_blocks_plan(const Problem& problem, int threads) {
   return std::make_unique<WinogradPlan<T>>(problem, threads);
 }
 
-template std::unique_ptr<const detail::AlgorithmPlan> make_typed_plan<float>(const Problem&, int);
-template std::unique_ptr<const detail::AlgorithmPlan> make_typed_plan<double>(const Problem&, int);
+template std::unique_ptr<const detail::AlgorithmPlan> make_blocks_plan<float>(const Problem&, int);
+template std::unique_ptr<const detail::AlgorithmPlan> make_blocks_plan<double>(const Problem&, int);
 
 }  // namespace fastconv::winograd

@@ -11,11 +11,10 @@ namespace {
 constexpr std::int64_t kBlockBytes = 1 << 20;
 constexpr std::int64_t kLeastTiles = 48;
 constexpr std::int64_t kMostTiles = 128;
+/// The widest kernel's.
+constexpr std::int64_t kMostVectors = 4;
 /// Where there would be fewer blocks than threads.
 constexpr std::int64_t kLeastSharedTiles = 12;
-
-/// Most rows of a matrix product; the last ones may be those of no tile.
-constexpr std::int64_t kMostProductRows = 8;
 
 }  // namespace
 
@@ -25,40 +24,10 @@ Schedule<T>::Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, 
       padded_source_channels(ceil_divide(geometry.source_channels, lanes) * lanes),
       source_pitch(geometry.depth_taps * padded_source_channels),
       padded_destination_channels(ceil_divide(geometry.destination_channels, lanes) * lanes),
-      depth(geometry.depth_taps * geometry.source_channels) {
-  choose_panels(kernels);
+      depth(geometry.depth_taps * geometry.source_channels),
+      panels(make_panels(kernels, padded_destination_channels / lanes, kMostVectors)) {
   choose_blocks(geometry, threads);
   choose_shares(geometry, threads);
-}
-
-template <class T>
-void Schedule<T>::choose_panels(const TypedKernels<T>& kernels) {
-  // The most multiply-adds for each load.
-  const auto intensity = [](const MatrixProductKernel<T>& kernel) {
-    return static_cast<double>(kernel.rows * kernel.vectors) / (kernel.rows + kernel.vectors);
-  };
-  const MatrixProductKernel<T>* best = kernels.matrix_product.begin();
-  for (const auto& kernel : kernels.matrix_product) {
-    if (intensity(kernel) > intensity(*best)) best = &kernel;
-  }
-  std::int64_t left = padded_destination_channels / lanes;
-  for (std::int64_t first = 0; left > 0;) {
-    // Two halves keep more accumulators busy than a full tile and a sliver.
-    const std::int64_t wanted = left > best->vectors && left < 2 * best->vectors
-                                    ? (left + 1) / 2
-                                    : std::min<std::int64_t>(left, best->vectors);
-    Panel<T> panel{first, wanted, nullptr, nullptr};
-    for (const auto& kernel : kernels.matrix_product) {
-      if (kernel.vectors != wanted) continue;
-      if (panel.kernel == nullptr || kernel.rows > panel.kernel->rows) panel.kernel = &kernel;
-      if (panel.last_rows == nullptr || kernel.rows < panel.last_rows->rows) {
-        panel.last_rows = &kernel;
-      }
-    }
-    panels.push_back(panel);
-    first += wanted;
-    left -= wanted;
-  }
 }
 
 template <class T>

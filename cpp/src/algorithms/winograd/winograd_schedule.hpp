@@ -3,22 +3,13 @@
 #include <vector>
 
 #include "algorithms/winograd/geometry.hpp"
-#include "kernels/kernel_table.hpp"
+#include "algorithms/winograd/panels.hpp"
 
 namespace fastconv::winograd {
 
 /// Of transformed weights that exist at a time, so that they stay in a cache. Transforming the
 /// source once more for each round costs less than memory would.
 inline constexpr std::int64_t kRoundBytes = 5 << 20;
-
-/// Vectors of destination channels that one product computes.
-template <class T>
-struct Panel {
-  std::int64_t first;  ///< vector
-  std::int64_t vectors;
-  const MatrixProductKernel<T>* kernel;
-  const MatrixProductKernel<T>* last_rows;  ///< for fewer rows than `kernel` has
-};
 
 /// Everything that is decided before the arrays are seen. None of it changes a result: tiles and
 /// channels are independent of each other.
@@ -76,7 +67,6 @@ class Schedule {
   }
 
  private:
-  void choose_panels(const TypedKernels<T>& kernels);
   void choose_blocks(const Geometry& geometry, int threads);
   void choose_shares(const Geometry& geometry, int threads);
 };

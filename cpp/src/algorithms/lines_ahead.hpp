@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace fastconv::direct {
+namespace fastconv {
 
 /// Rows of bytes that are fetched into the second-level cache a few cache lines at a time, while
 /// something else is computed: memory and multipliers then work at the same time.
@@ -42,4 +42,4 @@ class LinesAhead {
   std::int64_t lines_per_call_ = 0;
 };
 
-}  // namespace fastconv::direct
+}  // namespace fastconv
