@@ -104,6 +104,29 @@ def test_gradient_of_the_weight(rng, value, channels_last, dtype, algorithm):
     np.testing.assert_array_equal(~np.isfinite(result), reached)
 
 
+def test_gradient_of_a_weight_that_meets_padding(rng, value, channels_last, dtype, algorithm):
+    """Zeros of the padding times what is not finite are NaN, also where padding is left out."""
+    x = random_array(rng, (2, 5, 13, 14), dtype)
+    g = random_array(rng, (2, 17, 13, 14), dtype)
+    g[1, 4, 0, 1] = value
+    x[0, 2, 12, 13] = value
+    arguments = {"padding": (12, 10), "dilation": (12, 10)}
+    result = fastconv.grad.conv2d_weight(
+        to_layout(x, channels_last),
+        (17, 5, 3, 3),
+        to_layout(g, channels_last),
+        **arguments,
+        **options(channels_last, algorithm),
+    )
+    # Every tap meets the element of the gradient; that of the input is met by three.
+    reached = np.zeros((17, 5, 3, 3), bool)
+    reached[4] = True
+    reached[:, 2, 1:, 1:] = True
+    np.testing.assert_array_equal(~np.isfinite(result), reached)
+    if np.isinf(value):
+        assert np.isnan(result[4, 0, 0, 0])
+
+
 def test_transposed(rng, value, channels_last, dtype, algorithm):
     x, w = random_array(rng, (1, 3, 6, 9), dtype), random_array(rng, (3, 4, 2, 2), dtype)
     x[0, 1, 2, 3] = value

@@ -50,20 +50,27 @@ void WeightGradientOperands<T>::fill_offsets(std::int64_t channels, std::int64_t
     return (phases.residues[static_cast<std::size_t>(tap.plane)] + phases.source_step * tap.shift) *
            input_.stride(axis + 2);
   };
+  // To the next channel, and to the next tap.
+  const std::int64_t channel_step = schedule_.leaves_out_padding ? 1 : schedule_.taps;
+  const std::int64_t tap_step = schedule_.leaves_out_padding ? channels : 1;
   std::int64_t* of_tap = offsets;
   for (const Tap& d : schedule_.runs[0]->taps) {
     for (const Tap& h : schedule_.runs[1]->taps) {
       for (const Tap& w : schedule_.runs[2]->taps) {
-        *of_tap++ =
+        *of_tap =
             input_in_place_ ? along(0, d) + along(1, h) + along(2, w) : tile.tap_offset(d, h, w);
+        of_tap += tap_step;
       }
     }
   }
   const std::int64_t pitch = input_in_place_ ? input_.stride(1) : tile.channel_size();
-  const std::int64_t pairs = channels * schedule_.taps;
-  for (std::int64_t pair = schedule_.taps; pair < pairs; ++pair) {
-    offsets[pair] = offsets[pair - schedule_.taps] + pitch;
+  for (std::int64_t c = 1; c < channels; ++c) {
+    for (std::int64_t tap = 0; tap < schedule_.taps; ++tap) {
+      std::int64_t* offset = offsets + c * channel_step + tap * tap_step;
+      *offset = offset[-channel_step] + pitch;
+    }
   }
+  const std::int64_t pairs = channels * schedule_.taps;
   std::fill_n(offsets + pairs, schedule_.most_rows, offsets[pairs - 1]);
 }
 
@@ -85,7 +92,33 @@ UnitOperands<T> WeightGradientOperands<T>::load(const Item& item, const Unit& un
   } else {
     pack_gradient(item, unit, packed_gradient, operands);
   }
+  operands.finite_gradient = schedule_.leaves_out_padding && is_finite(item, unit, operands);
   return operands;
+}
+
+template <class T>
+bool WeightGradientOperands<T>::is_finite(const Item& item, const Unit& unit,
+                                          const UnitOperands<T>& operands) const {
+  const PixelRows<T>& rows = operands.rows;
+  if (operands.packed_gradient) {
+    return kernels_.all_finite(rows.gradient, item.groups * item.outputs * unit.pixels());
+  }
+  // In place all channels of a pixel lie side by side.
+  const std::int64_t channels = item.groups * item.outputs;
+  const bool joined = rows.gradient_step == channels;
+  for (std::int64_t slice = 0; slice < rows.slices; ++slice) {
+    for (std::int64_t row = 0; row < rows.rows; ++row) {
+      const T* pixels =
+          rows.gradient + slice * rows.gradient_slice_pitch + row * rows.gradient_pitch;
+      for (std::int64_t p = 0; p < (joined ? 1 : rows.pixels); ++p) {
+        if (!kernels_.all_finite(pixels + p * rows.gradient_step,
+                                 joined ? rows.pixels * channels : channels)) {
+          return false;
+        }
+      }
+    }
+  }
+  return true;
 }
 
 template <class T>

@@ -16,6 +16,8 @@ struct UnitOperands {
   std::int64_t gradient_group_pitch;
   std::int64_t gradient_block_pitch;  ///< per output channel from the item's first
   bool packed_gradient;               ///< pixels are as far apart as their block is wide
+  /// Whether padding may be left out: what is not finite makes NaN of the zeros there.
+  bool finite_gradient;
 };
 
 /// Brings input and gradient into the shape that the microkernels read.
@@ -35,7 +37,8 @@ class WeightGradientOperands {
                          const TypedKernels<T>& kernels, const TensorView& input,
                          const TensorView& gradient);
 
-  /// Offsets of all (channel, tap) pairs of an item from its first channel, and `most_rows` more.
+  /// Offsets of all (channel, tap) pairs of an item from its first channel, and `most_rows` more:
+  /// all taps of a channel, or all channels of a tap where padding is left out.
   void fill_offsets(std::int64_t channels, std::int64_t* offsets) const;
 
   UnitOperands<T> load(const typename Schedule::Item& item, const typename Schedule::Unit& unit,
@@ -50,6 +53,7 @@ class WeightGradientOperands {
   void point_at_gradient(const Item& item, const Unit& unit, UnitOperands<T>& operands) const;
   void pack_gradient(const Item& item, const Unit& unit, T* packed,
                      UnitOperands<T>& operands) const;
+  bool is_finite(const Item& item, const Unit& unit, const UnitOperands<T>& operands) const;
   void pack_block(std::int64_t offset, const Unit& unit, std::int64_t channel,
                   std::int64_t channels, std::int64_t width, T* to) const;
   void pack_pixels(std::int64_t offset, std::int64_t channel, std::int64_t pixels,

@@ -7,6 +7,8 @@
 ///         for each group, block of output channels, panel of input channels
 ///           for each chunk of pixels                              [gradient in L1 or L2]
 ///             for each 6 (8) pairs (c, a): the microkernel over the chunk      [registers]
+///           or, where many taps meet padding: for each tap, chunk of the pixels that meet input
+///             for each 6 (8) channels c: the microkernel over the chunk        [registers]
 ///       a single piece: store the item's rows of taps
 ///     several pieces: add them up in their order and store
 ///
@@ -158,12 +160,13 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
       std::fill_n(memory.sums + thread * memory.sums_stride, schedule_.item_sum_count(), T(0));
     }
     for (std::int64_t index = first; index < end; ++index) {
+      const Unit unit = schedule_.unit(index);
       const UnitOperands<T> loaded =
-          operands.load(item, schedule_.unit(index), memory.input + thread * memory.input_stride,
+          operands.load(item, unit, memory.input + thread * memory.input_stride,
                         memory.gradient + thread * memory.gradient_stride);
       for (std::int64_t group = 0; group < item.groups; ++group) {
         for (std::int64_t b = item.first_block; b < item.end_block; ++b) {
-          reduce_block(item, group, schedule_.blocks[static_cast<std::size_t>(b)], loaded,
+          reduce_block(item, unit, group, schedule_.blocks[static_cast<std::size_t>(b)], loaded,
                        index == first, offsets, store, memory, thread);
         }
       }
@@ -178,7 +181,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  void reduce_block(const Item& item, std::int64_t group, const Block& block,
+  void reduce_block(const Item& item, const Unit& unit, std::int64_t group, const Block& block,
                     const UnitOperands<T>& operands, bool first_unit, const std::int64_t* offsets,
                     const WeightGradientStore<T>& store, const Workspace& memory,
                     int thread) const {
@@ -204,8 +207,18 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                        : item_sums(item, group, block, memory, thread),
                 block.width};
       }
-      reduce(schedule_, block, kernels_, rows, offsets + c * schedule_.taps,
-             weights.channels * schedule_.taps, first_unit, sums);
+      if (schedule_.leaves_out_padding) {
+        const PixelBox all{{}, {rows.slices, rows.rows, rows.pixels}};
+        for (std::int64_t tap = 0; tap < schedule_.taps; ++tap) {
+          reduce_box(schedule_, block, rows,
+                     operands.finite_gradient ? schedule_.met_pixels(unit, tap) : all,
+                     offsets + tap * item.channels + c, weights.channels, first_unit,
+                     {sums.data + tap * sums.pitch, schedule_.taps * sums.pitch});
+        }
+      } else {
+        reduce(schedule_, block, kernels_, rows, offsets + c * schedule_.taps,
+               weights.channels * schedule_.taps, first_unit, sums);
+      }
       if (panels && !in_final_place) store.store(weights, {sums.data, sums.pitch, 1, 0});
     }
   }

@@ -7,12 +7,6 @@
 namespace fastconv::direct {
 namespace {
 
-/// Slices, rows and pixels of a unit.
-struct PixelBox {
-  Extent first;
-  Extent size;
-};
-
 /// As few parts of at most `most`, about equally long, as there can be.
 std::int64_t balanced(std::int64_t total, std::int64_t most) {
   return ceil_divide(total, ceil_divide(total, std::max<std::int64_t>(1, most)));
@@ -40,6 +34,20 @@ void for_each_chunk(const Extent& size, std::int64_t chunk, Body&& body) {
       }
     }
   }
+}
+
+/// The rows of a box.
+template <class T>
+PixelRows<T> rows_of(const PixelRows<T>& rows, const PixelBox& box) {
+  PixelRows<T> result = rows;
+  result.slices = box.size[0];
+  result.rows = box.size[1];
+  result.pixels = box.size[2];
+  result.source += box.first[0] * rows.source_slice_pitch + box.first[1] * rows.source_pitch +
+                   box.first[2] * rows.source_step;
+  result.gradient += box.first[0] * rows.gradient_slice_pitch + box.first[1] * rows.gradient_pitch +
+                     box.first[2] * rows.gradient_step;
+  return result;
 }
 
 /// Rows that follow one another at the pixels' own step are one longer row.
@@ -87,14 +95,7 @@ void add_outer_products(const WeightGradientSchedule<T>& schedule,
   for_each_chunk(
       {rows.slices, rows.rows, rows.pixels}, schedule.chunk_pixels(block),
       [&](const PixelBox& box) {
-        PixelRows<T> chunk = rows;
-        chunk.slices = box.size[0];
-        chunk.rows = box.size[1];
-        chunk.pixels = box.size[2];
-        chunk.source += box.first[0] * rows.source_slice_pitch + box.first[1] * rows.source_pitch +
-                        box.first[2] * rows.source_step;
-        chunk.gradient += box.first[0] * rows.gradient_slice_pitch +
-                          box.first[1] * rows.gradient_pitch + box.first[2] * rows.gradient_step;
+        PixelRows<T> chunk = rows_of(rows, box);
         join_rows(chunk);
         const bool add = !overwrite || box.first != Extent{0, 0, 0};
         std::int64_t pair = 0;
@@ -139,6 +140,36 @@ void reduce(const WeightGradientSchedule<T>& schedule,
   add_dot_products(kernels.dot_product, schedule.outputs, rows, offsets, pairs, sums);
 }
 
+template <class T>
+void reduce_box(const WeightGradientSchedule<T>& schedule,
+                const typename WeightGradientSchedule<T>::Block& block, PixelRows<T> rows,
+                const PixelBox& box, const std::int64_t* offsets, std::int64_t channels,
+                bool overwrite, const SumRows<T>& sums) {
+  if (product(box.size) == 0) {
+    for (std::int64_t c = 0; overwrite && c < channels; ++c) {
+      std::fill_n(sums.data + c * sums.pitch, block.width, T(0));
+    }
+    return;
+  }
+  add_outer_products(schedule, block, rows_of(rows, box), offsets, channels, overwrite, sums);
+}
+
+template void reduce_box(const WeightGradientSchedule<float>&,
+                         const WeightGradientSchedule<float>::Block&, PixelRows<float>,
+                         const PixelBox&, const std::int64_t*, std::int64_t, bool,
+                         const SumRows<float>&);
+template void reduce_box(const WeightGradientSchedule<double>&,
+                         const WeightGradientSchedule<double>::Block&, PixelRows<double>,
+                         const PixelBox&, const std::int64_t*, std::int64_t, bool,
+                         const SumRows<double>&);
+template void reduce_box(const WeightGradientSchedule<std::int32_t>&,
+                         const WeightGradientSchedule<std::int32_t>::Block&,
+                         PixelRows<std::int32_t>, const PixelBox&, const std::int64_t*,
+                         std::int64_t, bool, const SumRows<std::int32_t>&);
+template void reduce_box(const WeightGradientSchedule<std::int64_t>&,
+                         const WeightGradientSchedule<std::int64_t>::Block&,
+                         PixelRows<std::int64_t>, const PixelBox&, const std::int64_t*,
+                         std::int64_t, bool, const SumRows<std::int64_t>&);
 template void reduce(const WeightGradientSchedule<float>&,
                      const WeightGradientSchedule<float>::Block&, const TypedKernels<float>&,
                      const PixelRows<float>&, const std::int64_t*, std::int64_t, bool,

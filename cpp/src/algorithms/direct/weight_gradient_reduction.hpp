@@ -22,4 +22,12 @@ void reduce(const WeightGradientSchedule<T>& schedule,
             const PixelRows<T>& rows, const std::int64_t* offsets, std::int64_t pairs,
             bool overwrite, const SumRows<T>& sums);
 
+/// The same for one tap and some channels: products of the pixels of a box alone, sums `pitch`
+/// apart from channel to channel.
+template <class T>
+void reduce_box(const WeightGradientSchedule<T>& schedule,
+                const typename WeightGradientSchedule<T>::Block& block, PixelRows<T> rows,
+                const PixelBox& box, const std::int64_t* offsets, std::int64_t channels,
+                bool overwrite, const SumRows<T>& sums);
+
 }  // namespace fastconv::direct

@@ -81,6 +81,7 @@ WeightGradientSchedule<T>::WeightGradientSchedule(const Problem& problem,
   may_stay = outer_products && parts == 1 && is_stored_as<T>(problem.input_type) &&
              reads_nothing_but_input(problem);
   choose_blocks(kernels);
+  find_met_positions(problem);
   choose_items(kernels.lanes);
   choose_units(kernels.lanes);
 }
@@ -91,6 +92,50 @@ bool WeightGradientSchedule<T>::reads_nothing_but_input(const Problem& problem) 
     if (!is_unpadded(phases[axis], problem.axes[axis])) return false;
   }
   return true;
+}
+
+/// Only padding with zeros adds nothing to a sum.
+template <class T>
+void WeightGradientSchedule<T>::find_met_positions(const Problem& problem) {
+  constexpr double kWorthwhile = 0.92;
+  if (!outer_products || parts != 1 || problem.padding_mode != PaddingMode::zeros) return;
+  for (std::size_t a = 0; a < 3; ++a) {
+    std::int64_t met = 0;
+    for (const Tap& tap : phases[a].runs[0].taps) {
+      const std::int64_t step = phases[a].source_step;
+      const std::int64_t at = phases[a].source_first +
+                              phases[a].residues[static_cast<std::size_t>(tap.plane)] +
+                              step * tap.shift;
+      // Positions j with 0 <= at + step * j < input.
+      const std::int64_t first =
+          std::clamp<std::int64_t>(ceil_divide(-at, step), 0, tile.counts[a]);
+      const std::int64_t end =
+          std::clamp(ceil_divide(problem.axes[a].input - at, step), first, tile.counts[a]);
+      met_[a].push_back({first, end});
+      met += end - first;
+    }
+    met_share_ *= static_cast<double>(met) /
+                  static_cast<double>(tile.counts[a] * std::ssize(phases[a].runs[0].taps));
+  }
+  leaves_out_padding = met_share_ < kWorthwhile;
+  if (!leaves_out_padding) met_share_ = 1.0;
+}
+
+template <class T>
+PixelBox WeightGradientSchedule<T>::met_pixels(const Unit& unit, std::int64_t tap) const {
+  PixelBox box{};
+  for (std::size_t a = 3; a-- > 0;) {
+    const auto taps_of_axis = std::ssize(met_[a]);
+    const Positions& met = met_[a][static_cast<std::size_t>(tap % taps_of_axis)];
+    tap /= taps_of_axis;
+    const std::int64_t first =
+        std::clamp<std::int64_t>(met.first - unit.origin[a], 0, unit.size[a]);
+    box.first[a] = first;
+    box.size[a] = std::clamp(met.end - unit.origin[a], first, unit.size[a]) - first;
+  }
+  // A unit of several images has tiles of one slice.
+  if (unit.images > 1) box.size[0] *= unit.images;
+  return box;
 }
 
 template <class T>
@@ -155,7 +200,7 @@ double WeightGradientSchedule<T>::cost(std::int64_t lanes) const {
       (pieces > 1 || packed_bytes > kItemBytes)) {
     vector_operations += kVisitedSum * sums * std::max(1.0, pixels / kPixelsPerVisit);
   }
-  const double total = pixels * sums + vector_operations * static_cast<double>(lanes);
+  const double total = met_share_ * pixels * sums + vector_operations * static_cast<double>(lanes);
   return total * (1.0 + kWaitedShare / items);
 }
 
@@ -180,6 +225,9 @@ void WeightGradientSchedule<T>::choose_items(std::int64_t lanes) {
   const std::int64_t least_channels = groups_per_item > 1 ? channels : 8 * parts;
   for (std::int64_t of_channels = 1;; of_channels *= 2) {
     channels_per_item = ceil_divide(channels / parts, of_channels) * parts;
+    if (leaves_out_padding) {
+      channels_per_item = std::min(channels, ceil_divide(channels_per_item, most_rows) * most_rows);
+    }
     for (std::int64_t of_outputs = 1;; of_outputs *= 2) {
       outputs_per_item =
           std::min(padded_outputs, ceil_divide(padded_outputs, of_outputs * widest) * widest);
@@ -263,7 +311,8 @@ template <class T>
 std::int64_t WeightGradientSchedule<T>::panel_channels() const {
   if (!outer_products) return channels_per_item;
   const std::int64_t rows = blocks.front().most_rows().rows;
-  const std::int64_t step = std::lcm(rows / std::gcd(rows, taps), parts);
+  const std::int64_t step =
+      leaves_out_padding ? rows : std::lcm(rows / std::gcd(rows, taps), parts);
   const std::int64_t channel_bytes =
       taps * blocks.front().width * static_cast<std::int64_t>(sizeof(T));
   return std::max<std::int64_t>(step, kPanelBytes / channel_bytes / step * step);

@@ -28,6 +28,12 @@ bool exchanges_operands(const Problem& problem, std::int64_t lanes);
 /// The problem in which input and gradient have changed places.
 Problem exchanged(const Problem& problem);
 
+/// Slices, rows and pixels of a unit.
+struct PixelBox {
+  Extent first;
+  Extent size;
+};
+
 /// How the gradient of a weight is cut up. It depends on the problem alone, never on threads or
 /// layouts, so that neither changes a bit of the result.
 ///
@@ -90,6 +96,8 @@ struct WeightGradientSchedule {
   std::int64_t gradient_elements() const {
     return images_per_unit * groups_per_item * outputs_per_item * product(tile.size);
   }
+  /// The pixels of a unit that meet input with a tap: slices, rows and pixels of its operands.
+  PixelBox met_pixels(const Unit& unit, std::int64_t tap) const;
   /// Channels whose sums a streaming item finishes together.
   std::int64_t panel_channels() const;
   /// Pixels whose gradient stays in the nearer caches while all pairs pass over it.
@@ -103,6 +111,10 @@ struct WeightGradientSchedule {
   std::int64_t padded_outputs;
   bool outer_products;
   bool may_stay = false;  ///< the input needs neither padding nor conversion
+  /// Whether each tap is multiplied with those pixels alone that meet input: near the borders of
+  /// small images, and everywhere under dilated kernels, many meet nothing but zeros. The (channel,
+  /// tap) pairs of a microkernel then have one tap.
+  bool leaves_out_padding = false;
   std::array<AxisPhases, 3> phases;
   Runs runs;
   Tile tile;
@@ -123,10 +135,19 @@ struct WeightGradientSchedule {
   std::int64_t channel_blocks() const { return ceil_divide(channels, channels_per_item); }
   std::int64_t output_blocks() const { return ceil_divide(padded_outputs, outputs_per_item); }
   bool reads_nothing_but_input(const Problem& problem) const;
+  void find_met_positions(const Problem& problem);
   void choose_blocks(const TypedKernels<T>& kernels);
   void choose_items(std::int64_t lanes);
   double cost(std::int64_t lanes) const;
   void choose_units(std::int64_t lanes);
+
+  struct Positions {
+    std::int64_t first;
+    std::int64_t end;
+  };
+  /// Of each axis and tap: those that meet input.
+  std::array<std::vector<Positions>, 3> met_;
+  double met_share_ = 1.0;  ///< of all pixels, for the average tap
 };
 
 }  // namespace fastconv::direct
