@@ -237,6 +237,21 @@ void add_folded(const Problem& problem, const Tensor& padded, const Tensor& fold
       });
 }
 
+/// More than 8 MiB that are read where they lie for one or two output channels: a few input
+/// channels of a piece of a row at a time, rows and pieces that fill neither tiles nor vectors.
+TEST(Convolution, OfFewChannelsFromMemory) {
+  std::mt19937_64 random(8);
+  for (const std::int64_t outputs : {1, 3}) {
+    ProblemDescription d = row_problem(41, outputs, 52'001, 1);
+    set_types(d, Pass::forward, uniform(DataType::float32));
+    d.has_bias = true;
+    d.activation = Activation::relu;
+    for (const int threads : {1, 2}) {
+      expect_equal_to_reference(describe(d), {.threads = threads}, random);
+    }
+  }
+}
+
 TEST(Convolution, GradientsOfRepeatedElementsAreSumsOverTheirCopies) {
   std::mt19937_64 random(4);
   for (ProblemDescription description : large_problems()) {

@@ -23,16 +23,17 @@ std::optional<std::string> refuses(const Problem& problem) {
 /// times as fast; with several, `direct` computes them together from what it loads once, and is
 /// faster in most layouts. Wide kernels have less to gain.
 double estimate_cost(const Problem& problem, int threads) {
-  // Phases that are interleaved along a row leave it little ahead, or behind.
+  // Phases that are interleaved along a row leave it little ahead, or behind where rows are long.
   const bool interleaves =
       problem.pass == Pass::backward_input && !problem.channels_last && problem.axes[2].stride > 1;
+  const bool long_rows = problem.axes[2].output > 2 * active_kernels().float32.lanes;
   const bool wide = problem.axes[2].kernel > 7;
   // Without masks the ends of rows are slow, and narrow vectors leave loads to limit wide kernels.
   constexpr std::int64_t kFewChannels = 8;
   const bool loads = wide && !active_kernels().float32.depthwise.masks_loads &&
                      problem.pass != Pass::backward_weight && problem.g < kFewChannels;
   const double ratio = problem.k != problem.g || loads ? 1.25
-                       : interleaves                   ? 1.05
+                       : interleaves                   ? (long_rows ? 1.05 : 0.7)
                        : wide                          ? 0.85
                                                        : 0.5;
   return ratio * direct::estimate_cost(problem, threads);

@@ -199,6 +199,18 @@ SourceTile<T> CorrelationItem<T>::source_of(const Phase& phase, std::int64_t gro
           region_.flattening};
 }
 
+/// Whether a block has few multiply-adds for what is read where it lies, in memory.
+template <class T>
+bool CorrelationItem<T>::waits_for_memory(const Block<T>& block) const {
+  constexpr int kFewRows = 2;
+  constexpr std::int64_t kLeastBytes = 8 << 20;  // more than caches hold
+  const Extent& sizes = call_.padding.sizes;
+  const std::int64_t elements =
+      call_.problem.n * call_.problem.g * schedule_.source_channels * product(sizes);
+  return in_place_ && block.rows <= kFewRows &&
+         elements * static_cast<std::int64_t>(sizeof(T)) >= kLeastBytes;
+}
+
 template <class T>
 void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
   const Tile& tile = region_.tile;
@@ -228,8 +240,10 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
         if (batch.channels == 0 && block.channels == block.rows) {
           const auto target = call_.destination.planes_in_place(box, channel, call_.accumulate);
           if (target && fits_runs(*target, box.size, first_source.flattening, pitch)) {
-            compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, true,
-                                 target->data, target->line_pitch);
+            const auto compute =
+                waits_for_memory(block) ? compute_from_memory<T> : compute_along_pixels<T>;
+            compute(block, source.pixels, depth, length, kernels_.lanes, true, target->data,
+                    target->line_pitch);
             call_.destination.store_planes(box, channel, block.channels, *target, false);
             continue;
           }

@@ -67,6 +67,7 @@ class CorrelationItem {
                           const ChannelRange& sources) const;
   const T* weights_of(const Phase& phase, std::int64_t group, const Block<T>& block,
                       const ChannelRange& sources) const;
+  bool waits_for_memory(const Block<T>& block) const;
   void compute_pixels(const Phase& phase) const;
   void compute_channels(std::span<const Phase> phases, const BlockRange& blocks,
                         const ChannelRange& sources) const;

@@ -74,10 +74,31 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
   }
   if (at >= length) return;
   alignas(kAlignment) T last[kMaxTileElements];
+  for (int row = 0; row < block.rows && depth.first > 0; ++row) {
+    std::copy_n(sums + row * pitch + at, length - at, last + row * lanes);
+  }
   run_kernel(*block.kernels[1], {source.data + at, source.offsets, 1}, depth, block.rows, last,
              lanes);
   for (int row = 0; row < block.rows; ++row) {
     std::copy_n(last + row * lanes, length - at, sums + row * pitch + at);
+  }
+}
+
+/// The same for few rows and a source in memory, which so few multiply-adds do not hide: a few
+/// steps of a long piece of the run at a time are streams that the processor foresees.
+template <class T>
+void compute_from_memory(const Block<T>& block, const CorrelationSource<T>& source,
+                         const DepthRange<T>& depth, std::int64_t length, std::int64_t lanes,
+                         bool exact, T* sums, std::int64_t pitch) {
+  constexpr std::int64_t kStreams = 16;
+  constexpr auto kPiece = static_cast<std::int64_t>(4096 / sizeof(T));
+  for (std::int64_t at = 0; at < length; at += kPiece) {
+    for (std::int64_t first = depth.first; first < depth.end; first += kStreams) {
+      const DepthRange<T> steps{first, std::min(first + kStreams, depth.end),
+                                depth.weights + (first - depth.first) * block.rows};
+      compute_along_pixels(block, {source.data + at, source.offsets, source.pixel_step}, steps,
+                           std::min(kPiece, length - at), lanes, exact, sums + at, pitch);
+    }
   }
 }
 

@@ -41,8 +41,10 @@ void Tile::update() {
 }
 
 bool Tile::halve(std::int64_t least_width) {
-  // Rows are cut last: whole rows are copied and stored fastest.
-  constexpr std::array<double, 3> kPreference{1.0, 1.0, 0.25};
+  // Rows are cut last: whole rows are copied and stored fastest, and are one long row where no
+  // neighbours lie between them.
+  const bool joined = phases[0]->reach == 0 && phases[1]->reach == 0;
+  const std::array<double, 3> preference{1.0, 1.0, joined ? 0.01 : 0.25};
   int best = -1;
   double best_ratio = 0.0;
   for (std::size_t a = 0; a < 3; ++a) {
@@ -50,7 +52,7 @@ bool Tile::halve(std::int64_t least_width) {
     if (size[a] < 2 || phases[a]->repeats) continue;
     if (a == 2 && size[a] < 2 * least_width) continue;
     const double ratio =
-        kPreference[a] * static_cast<double>(size[a]) / static_cast<double>(phases[a]->reach + 1);
+        preference[a] * static_cast<double>(size[a]) / static_cast<double>(phases[a]->reach + 1);
     if (ratio > best_ratio) {
       best = static_cast<int>(a);
       best_ratio = ratio;

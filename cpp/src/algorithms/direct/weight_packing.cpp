@@ -140,7 +140,15 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
   alignas(kAlignment) T transposed[kColumns * kMostRows] = {};
   const std::int64_t base = group * group_stride_ + first * destination_stride_;
   const std::int64_t elements = product(kernel_);
+  // Source channels far apart are too little in one place for the processor to foresee the next.
+  constexpr std::int64_t kAhead = 16;
+  LinesAhead ahead;
+  if (source_stride_ > destination_stride_ && sources > kAhead) {
+    ahead = lines_of(group, first, channels, {kAhead, sources - kAhead});
+    ahead.share_out(sources - kAhead);
+  }
   for (std::int64_t source = 0; source < sources; ++source) {
+    ahead.fetch();
     const auto* from = reinterpret_cast<const T*>(weight_.at(base + source * source_stride_));
     for (std::int64_t e = 0; e < elements; e += kColumns) {
       const std::int64_t columns = std::min(kColumns, elements - e);
