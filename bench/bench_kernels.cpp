@@ -84,8 +84,8 @@ void measure_pixel_rows(benchmark::State& state, int pairs, std::int64_t pixels,
   const Ones<T> sums(pairs * channels);
   std::vector<std::int64_t> offsets(pairs);
   for (int m = 0; m < pairs; ++m) offsets[m] = m * area;
-  const PixelRows<T> rows{1, kPixelRows,      pixels, source.data(),     0,       pixels,
-                          1, gradient.data(), 0,      pixels * channels, channels};
+  const PixelRows<T> rows{1, kPixelRows,      pixels, source.data(),     0,        pixels,
+                          1, gradient.data(), 0,      pixels * channels, channels, 0};
   for (auto _ : state) {
     run(rows, offsets.data(), sums.data());
     benchmark::ClobberMemory();
@@ -142,11 +142,14 @@ void register_tiles(const TypedKernels<T>& kernels) {
   }
   for (const DotProductKernel<T>& kernel : kernels.dot_product) {
     benchmark::RegisterBenchmark(
-        ("dot_product/" + type_name<T>() + "/" + std::to_string(kernel.rows)).c_str(),
+        ("dot_product/" + type_name<T>() + "/" + tile_name(kernel.rows, kernel.outputs)).c_str(),
         [kernel](benchmark::State& state) {
-          measure_pixel_rows<T>(state, kernel.rows, kDotProductPixels, 1,
-                                [&](const auto& rows, const auto* offsets, T* sums) {
-                                  kernel.run(rows, offsets, sums, 1);
+          measure_pixel_rows<T>(state, kernel.rows, kDotProductPixels, kernel.outputs,
+                                [&](PixelRows<T> rows, const auto* offsets, T* sums) {
+                                  rows.gradient_pitch = rows.pixels;
+                                  rows.gradient_step = 1;
+                                  rows.gradient_output_pitch = rows.rows * rows.pixels;
+                                  kernel.run(rows, offsets, sums, kernel.outputs);
                                 });
         });
   }

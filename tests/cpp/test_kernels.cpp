@@ -72,8 +72,17 @@ TYPED_TEST(Kernels, TableHoldsWhatPlansRelyOn) {
 
   ASSERT_GT(kernels.dot_product.count, 0);
   EXPECT_TRUE(std::is_sorted(kernels.dot_product.begin(), kernels.dot_product.end(),
-                             [](const auto& a, const auto& b) { return a.rows > b.rows; }));
+                             [](const auto& a, const auto& b) {
+                               return std::pair(a.outputs, a.rows) > std::pair(b.outputs, b.rows);
+                             }));
   EXPECT_EQ((kernels.dot_product.end() - 1)->rows, 1);
+  EXPECT_EQ((kernels.dot_product.end() - 1)->outputs, 1);
+  // Any number of pairs, whatever the output channels.
+  for (const auto& kernel : kernels.dot_product) {
+    EXPECT_TRUE(std::ranges::any_of(kernels.dot_product, [&](const auto& other) {
+      return other.outputs == kernel.outputs && other.rows == 1;
+    }));
+  }
 }
 
 /// out[m][lane] of a correlation kernel: `rows` sums m of `width` lanes.
@@ -280,24 +289,32 @@ TYPED_TEST(Kernels, OuterProductIsOrAddsThePlainSum) {
 TYPED_TEST(Kernels, DotProductAddsThePlainSum) {
   using T = TypeParam;
   constexpr std::int64_t kLargestOffset = 19;
-  constexpr std::int64_t kSumsPitch = 3;
+  constexpr std::int64_t kSumsPitch = 5;
   for (const DotProductKernel<T>& kernel : this->kernels_.dot_product) {
     for (const PixelCase& size : pixel_cases(this->kernels_.lanes)) {
       for (const Side side : kSides) {
-        SCOPED_TRACE(::testing::Message() << kernel.rows << " rows, " << size.slices << " x "
-                                          << size.rows << " x " << size.pixels << " pixels");
+        SCOPED_TRACE(::testing::Message()
+                     << kernel.rows << " rows, " << kernel.outputs << " outputs, " << size.slices
+                     << " x " << size.rows << " x " << size.pixels << " pixels");
         PixelBuffers<T> buffers(size, 1, kLargestOffset, side);
+        const auto plane = static_cast<std::int64_t>(buffers.gradient.size());
+        GuardedArray<T> gradient(kernel.outputs * plane, side);
         GuardedArray<std::int64_t> offsets(kernel.rows, side);
-        GuardedArray<T> sums((kernel.rows - 1) * kSumsPitch + 1, side);
+        GuardedArray<T> sums((kernel.rows - 1) * kSumsPitch + kernel.outputs, side);
         fill_random(buffers.source, this->random_);
-        fill_random(buffers.gradient, this->random_);
+        fill_random(gradient, this->random_);
         fill_random(sums, this->random_);
         std::ranges::copy(this->random_offsets(kernel.rows, kLargestOffset), offsets.begin());
         std::vector<T> expected(sums.begin(), sums.end());
-        for (std::int64_t m = 0; m < kernel.rows; ++m) {
-          T& sum = expected[static_cast<std::size_t>(m * kSumsPitch)];
-          sum = buffers.add(sum, offsets[m], 0);
+        for (std::int64_t k = 0; k < kernel.outputs; ++k) {
+          buffers.rows.gradient = gradient.data() + k * plane;
+          for (std::int64_t m = 0; m < kernel.rows; ++m) {
+            T& sum = expected[static_cast<std::size_t>(m * kSumsPitch + k)];
+            sum = buffers.add(sum, offsets[m], 0);
+          }
         }
+        buffers.rows.gradient = gradient.data();
+        buffers.rows.gradient_output_pitch = plane;
         kernel.run(buffers.rows, offsets.data(), sums.data(), kSumsPitch);
         ASSERT_TRUE(std::ranges::equal(sums, expected));
       }
@@ -352,15 +369,18 @@ void expect_nothing_outside_rows_counts(const TypedKernels<T>& kernels) {
     for (std::int64_t pixels = 1; pixels <= 2 * kernels.lanes + 1; ++pixels) {
       const std::int64_t pitch = pixels + kernels.lanes;
       std::vector<T> source(static_cast<std::size_t>(kRows * pitch), infinity);
-      std::vector<T> gradient(static_cast<std::size_t>(kRows * pitch), infinity);
+      std::vector<T> gradient(static_cast<std::size_t>(kernel.outputs * kRows * pitch), infinity);
       for (std::int64_t row = 0; row < kRows; ++row) {
         std::fill_n(source.begin() + row * pitch, pixels, T(1));
+      }
+      for (std::int64_t row = 0; row < kernel.outputs * kRows; ++row) {
         std::fill_n(gradient.begin() + row * pitch, pixels, T(2));
       }
       const std::vector<std::int64_t> offsets(static_cast<std::size_t>(kernel.rows), 0);
-      std::vector<T> sums(static_cast<std::size_t>(kernel.rows), T(0));
-      kernel.run({1, kRows, pixels, source.data(), 0, pitch, 1, gradient.data(), 0, pitch, 1},
-                 offsets.data(), sums.data(), 1);
+      std::vector<T> sums(static_cast<std::size_t>(kernel.rows * kernel.outputs), T(0));
+      kernel.run({1, kRows, pixels, source.data(), 0, pitch, 1, gradient.data(), 0, pitch, 1,
+                  kRows * pitch},
+                 offsets.data(), sums.data(), kernel.outputs);
       for (const T sum : sums) ASSERT_EQ(sum, static_cast<T>(2 * kRows * pixels));
     }
   }

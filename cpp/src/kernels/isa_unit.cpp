@@ -98,10 +98,12 @@ constexpr auto make_outer_product_kernels() {
 
 template <class T>
 constexpr auto make_dot_product_kernels() {
-  KernelArray<DotProductKernel<T>, 8> kernels;
-#define FASTCONV_DOT_PRODUCT(registers, rows) \
-  if constexpr (registers <= kRegisters)      \
-    kernels.entries[kernels.count++] = {rows, dot_product_tile<T, rows>};
+  KernelArray<DotProductKernel<T>, 16> kernels;
+  // Tiles of four output channels leave too few pairs where registers are few.
+  constexpr int kMostOutputs = kRegisters >= 32 ? 4 : 2;
+#define FASTCONV_DOT_PRODUCT(registers, rows, outputs)              \
+  if constexpr (registers <= kRegisters && outputs <= kMostOutputs) \
+    kernels.entries[kernels.count++] = {rows, outputs, dot_product_tile<T, rows, outputs>};
 #define FASTCONV_MATRIX_PRODUCT(registers, rows, vectors)
 #include "kernels/kernels.def"
   return kernels;

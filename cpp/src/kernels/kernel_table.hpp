@@ -60,6 +60,7 @@ struct PixelRows {
   std::int64_t gradient_slice_pitch;
   std::int64_t gradient_pitch;
   std::int64_t gradient_step;
+  std::int64_t gradient_output_pitch;  ///< to the next output channel, for dot products
 };
 
 /// sums[m][lane] (+)= sum_pixels source[offsets[m] + pixel] * gradient[pixel][lane]
@@ -77,9 +78,10 @@ struct OuterProductKernel {
   OuterProductFunction<T> run;
 };
 
-/// sums[m * sums_pitch] += sum_pixels source[offsets[m] + pixel] * gradient[pixel]
-/// for `rows` (channel, tap) pairs m and one output channel, with vectors along the pixels: for
-/// problems with too few output channels to fill a vector. Both steps are 1.
+/// sums[m * sums_pitch + k] += sum_pixels source[offsets[m] + pixel] * gradient[k][pixel]
+/// for `rows` (channel, tap) pairs m and `outputs` output channels k, with vectors along the pixels:
+/// for problems with too few output channels to fill a vector, or too few pairs to make up for
+/// arranging the gradient by pixels. Both steps are 1.
 template <class T>
 using DotProductFunction = void (*)(const PixelRows<T>& pixels, const std::int64_t* offsets,
                                     T* sums, std::int64_t sums_pitch);
@@ -87,6 +89,7 @@ using DotProductFunction = void (*)(const PixelRows<T>& pixels, const std::int64
 template <class T>
 struct DotProductKernel {
   int rows;
+  int outputs;
   DotProductFunction<T> run;
 };
 

@@ -16,14 +16,26 @@ constexpr std::int64_t kPairsWorthPacking = 128;
 constexpr std::int64_t kBlocksWorthPacking = 4;
 constexpr std::int64_t kFarBytes = 512;
 
+/// Dot products read whole vectors of pixels.
 template <class T>
 bool stays(const RealView& input, const WeightGradientSchedule<T>& schedule) {
   const std::int64_t step = std::abs(input.stride(4)) * schedule.phases[2].source_step;
+  if (!schedule.outer_products) return input.stride(4) == 1 && step == 1;
   return step * static_cast<std::int64_t>(sizeof(T)) < kFarBytes ||
          schedule.outputs_per_item < kBlocksWorthPacking * schedule.blocks.front().width;
 }
 
+template <class T>
+bool gradient_stays(const RealView& gradient, const WeightGradientSchedule<T>& schedule) {
+  if (schedule.parts != 1 || !is_stored_as<T>(gradient.type())) return false;
+  if (!schedule.outer_products) return gradient.stride(4) == 1;
+  return gradient.stride(1) == 1 && schedule.outputs == schedule.padded_outputs &&
+         (gradient.stride(4) <= schedule.blocks.front().width ||
+          schedule.channels_per_item * schedule.taps < kPairsWorthPacking);
+}
+
 }  // namespace
+
 template <class T>
 WeightGradientOperands<T>::WeightGradientOperands(const Problem& problem, const Schedule& schedule,
                                                   const TypedKernels<T>& kernels,
@@ -35,11 +47,7 @@ WeightGradientOperands<T>::WeightGradientOperands(const Problem& problem, const 
       input_(input),
       gradient_(gradient),
       input_in_place_(schedule.may_stay && stays(input_, schedule)),
-      gradient_in_place_(schedule.outer_products && schedule.parts == 1 &&
-                         gradient_.stride(1) == 1 && is_stored_as<T>(gradient_.type()) &&
-                         schedule.outputs == schedule.padded_outputs &&
-                         (gradient_.stride(4) <= schedule.blocks.front().width ||
-                          schedule.channels_per_item * schedule.taps < kPairsWorthPacking)),
+      gradient_in_place_(gradient_stays(gradient_, schedule)),
       load_gradient_(kernels.load_block[static_cast<int>(gradient_.type())]) {}
 
 template <class T>
@@ -171,13 +179,14 @@ template <class T>
 void WeightGradientOperands<T>::point_at_gradient(const Item& item, const Unit& unit,
                                                   UnitOperands<T>& operands) const {
   const std::int64_t first = item.first_group * schedule_.outputs + item.first_output;
-  operands.rows.gradient =
-      reinterpret_cast<const T*>(gradient_.at(gradient_offset(unit.n, unit.origin) + first));
+  operands.rows.gradient = reinterpret_cast<const T*>(
+      gradient_.at(gradient_offset(unit.n, unit.origin) + first * gradient_.stride(1)));
   operands.rows.gradient_slice_pitch = gradient_.stride(unit.size[0] > 1 ? 2 : 0);
   operands.rows.gradient_pitch = gradient_.stride(3);
   operands.rows.gradient_step = gradient_.stride(4);
-  operands.gradient_group_pitch = schedule_.outputs;
-  operands.gradient_block_pitch = 1;
+  operands.rows.gradient_output_pitch = gradient_.stride(1);
+  operands.gradient_group_pitch = schedule_.outputs * gradient_.stride(1);
+  operands.gradient_block_pitch = gradient_.stride(1);
 }
 
 template <class T>
@@ -192,6 +201,7 @@ void WeightGradientOperands<T>::pack_gradient(const Item& item, const Unit& unit
   operands.rows.gradient_step = 1;
   operands.rows.gradient_pitch = unit.size[2];
   operands.rows.gradient_slice_pitch = unit.size[1] * unit.size[2];
+  operands.rows.gradient_output_pitch = pixels;
   if (!schedule_.outer_products) {
     pack_planes(item.first_group * schedule_.outputs, item.groups * schedule_.outputs, unit,
                 packed);

@@ -12,9 +12,10 @@
 ///       a single piece: store the item's rows of taps
 ///     several pieces: add them up in their order and store
 ///
-/// With enough output channels to fill a vector, vectors run along them (outer products); otherwise
-/// along the pixels (dot products). Sums are [piece][group][block][c][a][k of the block]. An item
-/// that sees all pixels at once finishes one panel after the other in a small buffer.
+/// With enough output channels to fill a vector, vectors run along them (outer products);
+/// otherwise, or where the pairs are too few to make up for arranging the gradient by pixels, along
+/// the pixels (dot products). Sums are [piece][group][block][c][a][k of the block]. An item that
+/// sees all pixels at once finishes one panel after the other in a small buffer.
 ///
 /// weight_gradient_schedule.cpp decides the sizes of all these from the problem alone, so that the
 /// order of every sum, and with it every bit of the result, is the same for any number of threads.

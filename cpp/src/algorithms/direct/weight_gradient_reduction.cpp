@@ -113,15 +113,18 @@ template <class T>
 void add_dot_products(const KernelSpan<DotProductKernel<T>>& kernels, std::int64_t outputs,
                       const PixelRows<T>& rows, const std::int64_t* offsets, std::int64_t pairs,
                       const SumRows<T>& sums) {
-  PixelRows<T> plane = rows;
-  for (std::int64_t k = 0; k < outputs; ++k) {
-    plane.gradient = rows.gradient + k * rows.slices * rows.gradient_slice_pitch;
+  PixelRows<T> planes = rows;
+  for (std::int64_t k = 0; k < outputs;) {
+    planes.gradient = rows.gradient + k * rows.gradient_output_pitch;
+    int together = 0;
     for (std::int64_t pair = 0; pair < pairs;) {
-      const DotProductKernel<T>* kernel = kernels.begin();
-      while (kernel->rows > pairs - pair) ++kernel;  // largest first
-      kernel->run(plane, offsets + pair, sums.data + pair * sums.pitch + k, sums.pitch);
+      const DotProductKernel<T>* kernel = kernels.begin();  // most outputs first, then most rows
+      while (kernel->outputs > outputs - k || kernel->rows > pairs - pair) ++kernel;
+      kernel->run(planes, offsets + pair, sums.data + pair * sums.pitch + k, sums.pitch);
       pair += kernel->rows;
+      together = kernel->outputs;
     }
+    k += together;
   }
 }
 

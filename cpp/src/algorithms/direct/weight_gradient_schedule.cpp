@@ -54,6 +54,22 @@ Problem exchanged(const Problem& problem) {
   return result;
 }
 
+/// Outer products want enough output channels to fill vectors, and the gradient arranged by pixels,
+/// which costs as much as so many pairs if memory has it otherwise. Dot products leave the last
+/// vector of a row partly filled, and load more for each multiply-add.
+template <class T>
+bool WeightGradientSchedule<T>::wants_outer_products(const Problem& problem,
+                                                     std::int64_t lanes) const {
+  constexpr double kLoads = 1.2;
+  if (2 * outputs < lanes) return false;
+  if (problem.channels_last || parts != 1) return true;
+  const std::int64_t width = tile.counts[2];
+  const double vectors = static_cast<double>(ceil_divide(width, lanes) * lanes) /
+                         static_cast<double>(std::max<std::int64_t>(1, width));
+  const auto arranged = static_cast<double>(lanes);
+  return static_cast<double>(pairs()) * (kLoads * vectors - 1.0) > arranged;
+}
+
 template <class T>
 const OuterProductKernel<T>& WeightGradientSchedule<T>::Block::at_least(std::int64_t rows) const {
   const auto enough = std::find_if(kernels.begin(), kernels.end(),
@@ -70,7 +86,6 @@ WeightGradientSchedule<T>::WeightGradientSchedule(const Problem& problem,
       channels(problem.c / problem.g * parts),
       outputs(problem.k / problem.g * parts),
       padded_outputs(outputs),
-      outer_products(2 * outputs >= kernels.lanes),
       phases{forward_phases(problem.axes[0], problem.flip),
              forward_phases(problem.axes[1], problem.flip),
              forward_phases(problem.axes[2], problem.flip)},
@@ -78,8 +93,8 @@ WeightGradientSchedule<T>::WeightGradientSchedule(const Problem& problem,
       tile({&phases[0], &phases[1], &phases[2]}),
       taps(tap_count(runs)) {
   if (empty()) return;
-  may_stay = outer_products && parts == 1 && is_stored_as<T>(problem.input_type) &&
-             reads_nothing_but_input(problem);
+  outer_products = wants_outer_products(problem, kernels.lanes);
+  may_stay = parts == 1 && is_stored_as<T>(problem.input_type) && reads_nothing_but_input(problem);
   choose_blocks(kernels);
   find_met_positions(problem);
   choose_items(kernels.lanes);

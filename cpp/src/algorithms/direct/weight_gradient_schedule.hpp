@@ -34,8 +34,8 @@ struct PixelBox {
   Extent size;
 };
 
-/// How the gradient of a weight is cut up. It depends on the problem alone, never on threads or
-/// layouts, so that neither changes a bit of the result.
+/// How the gradient of a weight is cut up. It depends on the problem and on whether its channels
+/// lie side by side, never on threads, so that these do not change a bit of the result.
 ///
 /// An *item* is a block of groups, of input channels and of output channels and a *piece* of the
 /// reduction. A piece is some *units*: a tile of one image, or several whole images.
@@ -109,7 +109,7 @@ struct WeightGradientSchedule {
   std::int64_t channels;  ///< input channels of one group, in the real view
   std::int64_t outputs;   ///< output channels, likewise
   std::int64_t padded_outputs;
-  bool outer_products;
+  bool outer_products = true;
   bool may_stay = false;  ///< the input needs neither padding nor conversion
   /// Whether each tap is multiplied with those pixels alone that meet input: near the borders of
   /// small images, and everywhere under dilated kernels, many meet nothing but zeros. The (channel,
@@ -135,6 +135,7 @@ struct WeightGradientSchedule {
   std::int64_t channel_blocks() const { return ceil_divide(channels, channels_per_item); }
   std::int64_t output_blocks() const { return ceil_divide(padded_outputs, outputs_per_item); }
   bool reads_nothing_but_input(const Problem& problem) const;
+  bool wants_outer_products(const Problem& problem, std::int64_t lanes) const;
   void find_met_positions(const Problem& problem);
   void choose_blocks(const TypedKernels<T>& kernels);
   void choose_items(std::int64_t lanes);
