@@ -9,20 +9,24 @@ namespace {
 
 bool is_byte(DataType type) { return size_of(type) == 1; }
 
-/// Flipped signs are made good in each sum, which has to have met every tap for that, in the
-/// padding as well.
-bool can_multiply_quads(const Problem& problem) {
-  const bool forward = problem.pass == Pass::forward;
+/// Source channels of a group.
+std::int64_t channels_of(const Problem& problem) {
+  return (problem.pass == Pass::forward ? problem.c : problem.k) / problem.g;
+}
+
+/// One or two channels make no more pairs than quads, and pairs take less to pack. Flipped signs
+/// are made good in each sum, which has to have met every tap for that, in the padding as well.
+bool should_multiply_quads(const Problem& problem) {
+  if (channels_of(problem) <= 2) return false;
+  if (problem.pass == Pass::backward_input) return problem.output_type != problem.weight_type;
   const std::int64_t padding = problem.padding_integer;
-  const bool fits = problem.input_type == DataType::uint8 ? padding == std::uint8_t(padding)
-                                                          : padding == std::int8_t(padding);
-  const DataType source = forward ? problem.input_type : problem.output_type;
-  return forward ? fits : source != problem.weight_type;
+  return problem.input_type == DataType::uint8 ? padding == std::uint8_t(padding)
+                                               : padding == std::int8_t(padding);
 }
 
 bool should_multiply_pairs(const Problem& problem) {
   const bool forward = problem.pass == Pass::forward;
-  const std::int64_t channels = (forward ? problem.c : problem.k) / problem.g;
+  const std::int64_t channels = channels_of(problem);
   double products = static_cast<double>((forward ? problem.k : problem.c) / problem.g);
   for (const Axis& axis : problem.axes) products *= static_cast<double>(axis.kernel);
   // Few channels, or an odd one, are taken out of pixels one by one.
@@ -44,7 +48,7 @@ const TypedKernels<std::int32_t>& int32_kernels(const Problem& problem) {
   const TypedKernels<std::int32_t>& quads = problem.weight_type == DataType::int8
                                                 ? table.int32_from_quads.signed_weights
                                                 : table.int32_from_quads.unsigned_weights;
-  if (quads.channels_per_element > 0 && can_multiply_quads(problem)) return quads;
+  if (quads.channels_per_element > 0 && should_multiply_quads(problem)) return quads;
   const TypedKernels<std::int32_t>& pairs = table.int32_from_pairs;
   return pairs.channels_per_element > 0 && should_multiply_pairs(problem) ? pairs : table.int32;
 }
