@@ -8,10 +8,9 @@
 /// Names: correlation, channel_correlation, matrix_product, outer_product and dot_product / compute
 /// type / tile, as rows (pixels) x vectors; load_row, load_block and store_block / compute type /
 /// storage type / variant; complex_product, transform, depthwise_* and the like / compute type /
-/// tile, length or size of the convolution's kernel. The tiles of pairs are those of int32 under
-/// int16_pairs. Compare the GFLOP/s (GOP/s of integers) with bench_machine_limits. GB/s
-/// count what is read and what is
-/// written.
+/// tile, length or size of the convolution's kernel. The tiles of pairs and quads are those of
+/// int32 under int16_pairs and int8_quads. Compare the GFLOP/s (GOP/s of integers) with
+/// bench_machine_limits. GB/s count what is read and what is written.
 #include "kernels/kernel_table.hpp"
 
 #include <benchmark/benchmark.h>
@@ -291,5 +290,6 @@ int main(int argc, char** argv) {
   fastconv::bench::register_kernels(table.int32);
   fastconv::bench::register_kernels(table.int64);
   fastconv::bench::register_correlations(table.int32_from_pairs, "int16_pairs");
+  fastconv::bench::register_correlations(table.int32_from_quads.signed_weights, "int8_quads");
   return fastconv::bench::run_benchmarks(argc, argv, "0.05");
 }

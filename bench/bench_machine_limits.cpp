@@ -78,7 +78,7 @@ template <class T>
 ChainsFunction<T> active_chains() {
 #if defined(__x86_64__)
   const std::string_view isa = fastconv::active_isa();
-  if (isa == "avx512") return run_avx512<T>;
+  if (isa.starts_with("avx512")) return run_avx512<T>;
   if (isa == "avx2") return run_avx2<T>;
 #endif
   return run_baseline<T>;

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 import fastconv
-from comparison import check_forward, check_passes, check_transpose, random_array, to_layout
+from comparison import (
+    PADDING_MODES,
+    check_forward,
+    check_passes,
+    check_transpose,
+    padding_options,
+    random_array,
+    to_layout,
+)
 
 NARROW = (np.bool_, np.int8, np.uint8)
 WIDE = (np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64)
@@ -78,6 +86,56 @@ def test_a_result_that_does_not_fit_int32_is_an_error():
     assert fastconv.conv1d(x.astype(np.int16), x)[0, 0, 0] == 33_100 * 255**2
     fits = x[..., :33_025]
     assert fastconv.conv1d(fits, fits)[0, 0, 0] == 33_025 * 255**2
+
+
+# Channels of a group around those that one instruction multiplies, and the other options.
+EIGHT_BIT_PROBLEMS = (
+    (1, {"padding": 1}),
+    (3, {"padding": (2, 1), "stride": 2}),
+    (4, {"padding": 1, "groups": 3}),
+    (6, {"padding": (0, 2), "groups": 2, "dilation": (1, 2)}),
+    (17, {"padding": ((1, 2), (0, 3)), "stride": (1, 3), "flip": True}),
+)
+
+
+@pytest.mark.parametrize("mode", PADDING_MODES)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("first", "second"), [*itertools.product((np.int8, np.uint8), repeat=2)])
+def test_eight_bit_integers_of_any_sign_are_exact(rng, first, second, channels_last, mode):
+    layout = "NHWC" if channels_last else "NCHW"
+    padding_value = int(np.iinfo(first).min) + 3
+    for channels, problem in EIGHT_BIT_PROBLEMS:
+        options = {**problem, **padding_options(mode, padding_value), "layout": layout}
+        groups = options.get("groups", 1)
+        x = to_layout(random_array(rng, (2, channels * groups, 9, 19), first), channels_last)
+        w = random_array(rng, (9 * groups, channels, 3, 3), second)
+        check_passes(rng, x, w, **options)
+        bias = random_array(rng, w.shape[:1], np.int8)
+        check_forward(x, w, bias, activation="relu", **options)
+        out = fastconv.conv2d(x, w, bias, **options)
+        twice = fastconv.conv2d(x, w, bias, accumulate=True, out=out.copy(), **options)
+        np.testing.assert_array_equal(twice, 2 * out)
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8])
+def test_plans_of_eight_bit_integers_are_exact(rng, dtype, channels_last):
+    layout = "NHWC" if channels_last else "NCHW"
+    for channels, problem in EIGHT_BIT_PROBLEMS:
+        options = {**problem, "layout": layout}
+        groups = options.get("groups", 1)
+        x = to_layout(random_array(rng, (1, channels * groups, 9, 19), dtype), channels_last)
+        w = random_array(rng, (9 * groups, channels, 3, 3), dtype)
+        for bias in (None, random_array(rng, w.shape[:1], dtype)):
+            plan = fastconv.plan(w, x.shape, bias=bias, **options)
+            np.testing.assert_array_equal(plan(x), check_forward(x, w, bias, **options))
+
+
+def test_bytes_may_be_padded_with_the_least_and_the_largest(rng):
+    for first, second in itertools.product((np.int8, np.uint8), repeat=2):
+        x, w = random_array(rng, (1, 5, 6, 7), first), random_array(rng, (8, 5, 3, 3), second)
+        for value in (np.iinfo(first).min, np.iinfo(first).max):
+            check_forward(x, w, padding=2, padding_mode="constant", padding_value=int(value))
 
 
 @pytest.mark.parametrize("activation", ["relu", "relu6"])

@@ -5,7 +5,7 @@
 
 namespace fastconv {
 
-/// Name of the instruction set in use: "avx512", "avx2", "sse2", "neon" or "generic".
+/// Name of the instruction set in use: "avx512vnni", "avx512", "avx2", "sse2", "neon" or "generic".
 ///
 /// Chosen once, at the first call: the best that was built and that processor and operating
 /// system support, or the one named by the environment variable FASTCONV_FORCE_ISA.

@@ -8,12 +8,17 @@
 /// Vectors lie along the pixels, and the scalars are the weights of kScalars output channels; or
 /// they lie along the output channels, and the scalars are kScalars neighbouring pixels.
 ///
-/// A PairVec for V multiplies pairs of int16: a step is then two channels at one tap.
+/// A PairVec for V multiplies pairs of int16, a QuadVec quads of bytes: a step is then two channels
+/// at one tap, or four.
 ///
 /// Preconditions: weights are packed [depth][output channel of the tile]; with vectors along the
 /// pixels, these lie side by side and whole vectors of `source` may be read.
 
 enum class LanesAlong { pixels, channels };
+
+/// Whether sums of V may begin with what the source says.
+template <class V>
+constexpr bool kStarts = requires { V::kStarts; };
 
 template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors, class V = Vec<T>>
 void correlation_tile(const T* weights, const CorrelationSource<T>& source, std::int64_t depth,
@@ -24,7 +29,14 @@ void correlation_tile(const T* weights, const CorrelationSource<T>& source, std:
 #pragma GCC unroll 16
   for (int m = 0; m < kScalars; ++m) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[m][v] = V::zero();
+    for (int v = 0; v < kVectors; ++v) {
+      sums[m][v] = V::zero();
+      if constexpr (kStarts<V>) {
+        if (source.start == nullptr) continue;
+        sums[m][v] =
+            kAlongPixels ? V::broadcast(source.start[m]) : V::load(source.start + v * V::kLanes);
+      }
+    }
   }
   for (std::int64_t r = 0; r < depth; ++r) {
     const T* pixels = source.data + source.offsets[r];

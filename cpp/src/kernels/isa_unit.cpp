@@ -11,22 +11,16 @@
 namespace fastconv::FASTCONV_ISA_NAMESPACE {
 namespace {
 
-template <class T>
-inline constexpr bool kIsFloating = T(0.5) != T(0);
-
-/// a + b, modulo 2^n for integers.
-template <class T>
-inline T wrapping_add(T a, T b) {
-  using Element = typename Arithmetic<T>::Type;
-  return static_cast<T>(static_cast<Element>(a) + static_cast<Element>(b));
-}
-
 // What the others build on comes first.
+#include "kernels/arithmetic.inl"
+
 #include "kernels/activation.inl"
 #include "kernels/depthwise_row_gradient.inl"
 #include "kernels/transpose.inl"
 
 #include "kernels/runs.inl"
+
+#include "kernels/rows.inl"
 
 #include "kernels/channel_vectors.inl"
 #include "kernels/correlation.inl"
@@ -35,54 +29,12 @@ inline T wrapping_add(T a, T b) {
 #include "kernels/depthwise_rows.inl"
 #include "kernels/fft.inl"
 #include "kernels/fft_rows.inl"
+#include "kernels/joined_channels.inl"
 #include "kernels/matrix_product.inl"
-#include "kernels/pairs.inl"
-#include "kernels/rows.inl"
 #include "kernels/weight_gradient.inl"
 #include "kernels/winograd.inl"
 
-/// An entry for a tile that the instruction set has no registers for would be slower than none:
-/// it is left out of the table.
-template <class Kernel, int kCapacity>
-struct KernelArray {
-  Kernel entries[kCapacity] = {};
-  int count = 0;
-};
-
-/// Registers that products of V need besides those of a multiplication and addition in one.
-template <class V>
-constexpr int product_registers() {
-  if constexpr (requires { V::kProductRegisters; }) return V::kProductRegisters;
-  return 0;
-}
-
-template <class T, class V>
-constexpr auto make_correlation_kernels() {
-  KernelArray<CorrelationKernel<T>, 32> kernels;
-#define FASTCONV_CORRELATION(registers, rows, vectors)                             \
-  static_assert(vectors <= kMaxCorrelationVectors);                                \
-  if constexpr (registers + product_registers<V>() <= kRegisters) {                \
-    static_assert(rows * vectors * V::kLanes <= kMaxTileElements);                 \
-    kernels.entries[kernels.count++] = {                                           \
-        rows, vectors, correlation_tile<T, LanesAlong::pixels, rows, vectors, V>}; \
-  }
-#include "kernels/kernels.def"
-  return kernels;
-}
-
-template <class T, class V>
-constexpr auto make_channel_correlation_kernels() {
-  KernelArray<ChannelCorrelationKernel<T>, 32> kernels;
-#define FASTCONV_CHANNEL_CORRELATION(registers, pixels, vectors)                         \
-  static_assert(pixels <= kMaxCorrelationPixels);                                        \
-  if constexpr (registers + product_registers<V>() <= kRegisters) {                      \
-    static_assert(pixels * vectors * V::kLanes <= kMaxTileElements);                     \
-    kernels.entries[kernels.count++] = {                                                 \
-        pixels, vectors, correlation_tile<T, LanesAlong::channels, pixels, vectors, V>}; \
-  }
-#include "kernels/kernels.def"
-  return kernels;
-}
+#include "kernels/correlation_tables.inl"
 
 template <class T>
 constexpr auto make_outer_product_kernels() {
@@ -133,10 +85,6 @@ template <class T>
 constexpr auto kComplexProduct = make_complex_product_kernels<T>();
 template <class T>
 constexpr auto kMatrixProduct = make_matrix_product_kernels<T>();
-template <class T, class V = Vec<T>>
-constexpr auto kCorrelation = make_correlation_kernels<T, V>();
-template <class T, class V = Vec<T>>
-constexpr auto kChannelCorrelation = make_channel_correlation_kernels<T, V>();
 template <class T>
 constexpr auto kOuterProduct = make_outer_product_kernels<T>();
 template <class T>
@@ -195,8 +143,9 @@ constexpr TypedKernels<T> make_typed_kernels() {
 
 template <class T, class Storage>
 constexpr void add_pair_type(TypedKernels<T>& kernels, DataType type) {
-  kernels.load_pairs[static_cast<int>(type)] = load_pairs<T, Storage>;
-  kernels.load_weights[static_cast<int>(type)] = load_weight_pairs<T, Storage>;
+  using How = Joining<Storage, std::int16_t>;
+  kernels.load_joined[static_cast<int>(type)] = load_joined<How, T>;
+  kernels.load_weights[static_cast<int>(type)] = load_joined_weights<How, T>;
 }
 
 /// Of T, with sums of pairs.
@@ -204,28 +153,21 @@ template <class T>
 constexpr TypedKernels<T> make_pair_kernels() {
   TypedKernels<T> kernels{};
   if constexpr (PairVec<T>::kExists) {
-    using V = PairVec<T>;
-    kernels.lanes = V::kLanes;
-    kernels.channels_per_element = 2;
-    kernels.correlation = {kCorrelation<T, V>.entries, kCorrelation<T, V>.count};
-    kernels.channel_correlation = {kChannelCorrelation<T, V>.entries,
-                                   kChannelCorrelation<T, V>.count};
-    kernels.all_finite = all_finite<T>;
-    kernels.transpose_sums = transpose_sums<T>;
-    add_result_type<T, T>(kernels, DataType::int32);
+    kernels = make_joined_kernels<T, PairVec<T>>(2);
     add_pair_type<T, std::int8_t>(kernels, DataType::int8);
     add_pair_type<T, std::uint8_t>(kernels, DataType::uint8);
   }
   return kernels;
 }
 
-constexpr KernelTable make_kernel_table(const char* isa) {
-  KernelTable table{isa,
-                    make_typed_kernels<float>(),
+constexpr KernelTable make_kernel_table() {
+  KernelTable table{make_typed_kernels<float>(),
                     make_typed_kernels<double>(),
                     make_typed_kernels<std::int32_t>(),
                     make_typed_kernels<std::int64_t>(),
-                    make_pair_kernels<std::int32_t>()};
+                    make_pair_kernels<std::int32_t>(),
+                    {},
+                    nullptr};
   add_result_type<float, float>(table.float32, DataType::float32);
   add_result_type<float, Float16>(table.float32, DataType::float16);
   add_result_type<float, BFloat16>(table.float32, DataType::bfloat16);
@@ -246,11 +188,7 @@ constexpr KernelTable make_kernel_table(const char* isa) {
 
 }  // namespace
 
-#define FASTCONV_QUOTE_VALUE(name) #name
-#define FASTCONV_QUOTE(name) FASTCONV_QUOTE_VALUE(name)
-
 extern const KernelTable kernel_table;
-constinit const KernelTable kernel_table =
-    make_kernel_table(FASTCONV_QUOTE(FASTCONV_ISA_NAMESPACE));
+constinit const KernelTable kernel_table = make_kernel_table();
 
 }  // namespace fastconv::FASTCONV_ISA_NAMESPACE

@@ -18,6 +18,9 @@ struct CorrelationSource {
   const T* data;
   const std::int64_t* offsets;
   std::int64_t pixel_step;  ///< 1 where vectors lie along the pixels
+  /// What the sums of each output channel of the tile begin with, by kernels of quads alone; null
+  /// for zeros.
+  const T* start = nullptr;
 };
 
 /// A tile of sums over r in [0, depth), `out` rows lying `out_pitch` apart. With `adds` the sums
@@ -120,15 +123,20 @@ using LoadBlockFunction = void (*)(T* to, std::int64_t to_pitch, const void* fro
                                    std::int64_t from_pitch, std::int64_t from_stride,
                                    BlockShape shape);
 
-/// Instead of the way from an element to the one that completes its pair.
-inline constexpr std::int64_t kNoPartner = std::int64_t{-1} << 62;
+/// Source channels that share an element: how many there are of those that it could hold, and the
+/// way from one to the next.
+struct JoinedChannels {
+  std::int64_t count;
+  std::int64_t stride;
+};
 
-/// to[r * to_pitch + i] = the pair of int16 of the elements at from[r * from_pitch + i *
-/// from_stride] and `partner` behind it; without a partner that one is zero.
+/// to[r * to_pitch + i] = an element that holds from[r * from_pitch + i * from_stride] and the
+/// further channels in their order: two int16, or four bytes. Whatever stands in it for channels
+/// that there are not, their weights are zero.
 template <class T>
-using LoadPairsFunction = void (*)(T* to, std::int64_t to_pitch, const void* from,
-                                   std::int64_t from_pitch, std::int64_t from_stride,
-                                   BlockShape shape, std::int64_t partner);
+using LoadJoinedFunction = void (*)(T* to, std::int64_t to_pitch, const void* from,
+                                    std::int64_t from_pitch, std::int64_t from_stride,
+                                    BlockShape shape, JoinedChannels channels);
 
 /// to[i * to_pitch + r] = sum over p < pieces of from[p * piece_pitch + r * from_pitch + i]
 /// for r < shape.rows and i < shape.count: adds up sums in their order, and transposes them.
@@ -148,7 +156,7 @@ struct WeightShape {
   std::int64_t to_source_pitch;
   std::int64_t to_tap_pitch;
   std::int64_t to_row_step;
-  std::int64_t partner = kNoPartner;  ///< from a weight to the one that completes its pair
+  JoinedChannels joined{1, 0};  ///< in each element, zeros for those that there are not
 };
 
 /// to[s * to_source_pitch + t * to_tap_pitch + m * to_row_step] =
@@ -219,7 +227,7 @@ template <class T>
 struct TypedKernels {
   int lanes;  ///< elements of one vector
   /// Source channels that an element of a packed tile or of packed weights holds: pairs of int16
-  /// are multiplied by instructions of their own.
+  /// and quads of bytes are multiplied by instructions of their own.
   int channels_per_element;
   KernelSpan<CorrelationKernel<T>> correlation;
   KernelSpan<ChannelCorrelationKernel<T>> channel_correlation;
@@ -241,17 +249,25 @@ struct TypedKernels {
   LoadBlockFunction<T> load_block[kDataTypeCount];
   LoadWeightsFunction<T> load_weights[kDataTypeCount];
   StoreBlockFunction<T> store_block[kDataTypeCount];
-  LoadPairsFunction<T> load_pairs[kDataTypeCount];  ///< instead of load_block, for pairs
+  LoadJoinedFunction<T> load_joined[kDataTypeCount];  ///< instead of load_block, for several
+};
+
+/// Quads of bytes are multiplied if either those of the weights or those of the source are signed.
+/// A source of the type of the weights is loaded as the other type: 128 more, or less.
+struct QuadKernels {
+  TypedKernels<std::int32_t> unsigned_weights;
+  TypedKernels<std::int32_t> signed_weights;
 };
 
 struct KernelTable {
-  const char* isa;
   TypedKernels<float> float32;
   TypedKernels<double> float64;
   TypedKernels<std::int32_t> int32;
   TypedKernels<std::int64_t> int64;
   /// int32 from pairs of 8-bit elements: correlations alone, none where they would be slower.
   TypedKernels<std::int32_t> int32_from_pairs;
+  QuadKernels int32_from_quads;  ///< likewise
+  const char* isa;               ///< named where it is chosen
 
   template <class T>
   const TypedKernels<T>& typed() const {

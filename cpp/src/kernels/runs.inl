@@ -19,14 +19,24 @@ inline void in_pieces(std::int64_t count, const Body& body) {
   }
 }
 
+/// Calls body(first) for pieces [first, first + kWidth) that cover [0, count), of which there is
+/// one at least: a body that is large, and compiled once. The last piece overlaps the one before
+/// it.
+template <int kWidth, class Body>
+inline void in_whole_pieces(std::int64_t count, const Body& body) {
+  for (std::int64_t first = 0; first < count; first += kWidth) {
+    body(first + kWidth <= count ? first : count - kWidth);
+  }
+}
+
 /// to[r * to_pitch + i] = lane 0 of load(width, r, i), in squares of r and i that are transposed in
 /// registers: load(Width<n>(), r, i) holds the elements r, r + 1, ... r + n - 1 of number i. The
 /// last squares overlap those before them. False, and nothing done, for blocks smaller than 4 x 4.
 template <class T, int kSide = Vec<T>::kLanes, class Load>
 inline bool transpose_squares(T* to, std::int64_t to_pitch, BlockShape shape, const Load& load) {
   if (shape.rows >= kSide && shape.count >= kSide) {
-    in_pieces<kSide>(shape.count, [&](auto, std::int64_t i) __attribute__((always_inline)) {
-      in_pieces<kSide>(shape.rows, [&](auto, std::int64_t r) __attribute__((always_inline)) {
+    in_whole_pieces<kSide>(shape.count, [&](std::int64_t i) {
+      in_whole_pieces<kSide>(shape.rows, [&](std::int64_t r) {
         ExtensionVec<T, kSide* int{sizeof(T)}> square[kSide];
 #pragma GCC unroll 16
         for (int m = 0; m < kSide; ++m) square[m] = load(Width<kSide>(), r, i + m);

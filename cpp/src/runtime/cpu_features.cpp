@@ -17,6 +17,11 @@ namespace fastconv {
 #if defined(FASTCONV_HAVE_AVX512)
 FASTCONV_DECLARE_ISA(avx512)
 #endif
+#if defined(FASTCONV_HAVE_AVX512VNNI)
+namespace avx512vnni {
+extern const QuadKernels kernel_table;
+}
+#endif
 #if defined(FASTCONV_HAVE_AVX2)
 FASTCONV_DECLARE_ISA(avx2)
 #endif
@@ -32,7 +37,9 @@ FASTCONV_DECLARE_ISA(generic)
 namespace {
 
 struct IsaEntry {
+  const char* name;
   const KernelTable* table;
+  const QuadKernels* quads;  ///< what takes the place of the table's, or null
   bool (*supported)();
 };
 
@@ -46,29 +53,35 @@ bool has_avx512() {
          __builtin_cpu_supports("fma");
 }
 #endif
+#if defined(FASTCONV_HAVE_AVX512VNNI)
+bool has_avx512vnni() { return has_avx512() && __builtin_cpu_supports("avx512vnni"); }
+#endif
 #if defined(FASTCONV_HAVE_AVX2)
 bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 #endif
 
 /// Best first.
 constexpr IsaEntry kEntries[] = {
+#if defined(FASTCONV_HAVE_AVX512VNNI)
+    {"avx512vnni", &avx512::kernel_table, &avx512vnni::kernel_table, has_avx512vnni},
+#endif
 #if defined(FASTCONV_HAVE_AVX512)
-    {&avx512::kernel_table, has_avx512},
+    {"avx512", &avx512::kernel_table, nullptr, has_avx512},
 #endif
 #if defined(FASTCONV_HAVE_AVX2)
-    {&avx2::kernel_table, has_avx2},
+    {"avx2", &avx2::kernel_table, nullptr, has_avx2},
 #endif
 #if defined(FASTCONV_HAVE_SSE2)
-    {&sse2::kernel_table, always},
+    {"sse2", &sse2::kernel_table, nullptr, always},
 #endif
 #if defined(FASTCONV_HAVE_NEON)
-    {&neon::kernel_table, always},
+    {"neon", &neon::kernel_table, nullptr, always},
 #endif
-    {&generic::kernel_table, always},
+    {"generic", &generic::kernel_table, nullptr, always},
 };
 
 /// All that there are, built or not.
-constexpr const char* kNames[] = {"avx512", "avx2", "sse2", "neon", "generic"};
+constexpr const char* kNames[] = {"avx512vnni", "avx512", "avx2", "sse2", "neon", "generic"};
 
 std::string joined(const std::vector<const char*>& names) {
   std::string text;
@@ -76,16 +89,16 @@ std::string joined(const std::vector<const char*>& names) {
   return text;
 }
 
-const KernelTable& choose_kernels() {
+const IsaEntry& choose_isa() {
   const char* forced = std::getenv("FASTCONV_FORCE_ISA");
   if (forced == nullptr || *forced == '\0') {
     for (const IsaEntry& entry : kEntries) {
-      if (entry.supported()) return *entry.table;
+      if (entry.supported()) return entry;
     }
   }
   for (const IsaEntry& entry : kEntries) {
-    if (std::string(entry.table->isa) != forced) continue;
-    if (entry.supported()) return *entry.table;
+    if (std::string(entry.name) != forced) continue;
+    if (entry.supported()) return entry;
     throw UnsupportedError("FASTCONV_FORCE_ISA: got '" + std::string(forced) +
                            "', which this machine cannot run; it can run " +
                            joined(supported_isas()));
@@ -103,7 +116,13 @@ const KernelTable& choose_kernels() {
 }  // namespace
 
 const KernelTable& active_kernels() {
-  static const KernelTable& table = choose_kernels();
+  static const KernelTable table = [] {
+    const IsaEntry& entry = choose_isa();
+    KernelTable kernels = *entry.table;
+    kernels.isa = entry.name;
+    if (entry.quads != nullptr) kernels.int32_from_quads = *entry.quads;
+    return kernels;
+  }();
   return table;
 }
 
@@ -111,14 +130,14 @@ const char* active_isa() { return active_kernels().isa; }
 
 std::vector<const char*> compiled_isas() {
   std::vector<const char*> names;
-  for (const IsaEntry& entry : kEntries) names.push_back(entry.table->isa);
+  for (const IsaEntry& entry : kEntries) names.push_back(entry.name);
   return names;
 }
 
 std::vector<const char*> supported_isas() {
   std::vector<const char*> names;
   for (const IsaEntry& entry : kEntries) {
-    if (entry.supported()) names.push_back(entry.table->isa);
+    if (entry.supported()) names.push_back(entry.name);
   }
   return names;
 }

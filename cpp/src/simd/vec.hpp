@@ -4,7 +4,10 @@
 /// compiled with exactly one FASTCONV_ISA_<NAME> defined (see cmake/isa.cmake); everything that it
 /// instantiates lives in the namespace fastconv::<name>, so that code of a newer instruction set
 /// never meets the rest of the program under the same symbol.
-#if defined(FASTCONV_ISA_AVX512)
+#if defined(FASTCONV_ISA_AVX512VNNI)
+#define FASTCONV_ISA_NAMESPACE avx512vnni
+#include "simd/vec_avx512vnni.hpp"
+#elif defined(FASTCONV_ISA_AVX512)
 #define FASTCONV_ISA_NAMESPACE avx512
 #include "simd/vec_avx512.hpp"
 #elif defined(FASTCONV_ISA_AVX2)

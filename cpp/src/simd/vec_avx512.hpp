@@ -4,7 +4,7 @@
 
 #include "simd/vec_generic.hpp"
 
-namespace fastconv::avx512 {
+namespace fastconv::FASTCONV_ISA_NAMESPACE {
 
 inline constexpr int kRegisters = 32;
 inline constexpr bool kMaskedLoads = true;
@@ -162,4 +162,4 @@ struct PairVec<std::int32_t> : ExtensionVec<std::int32_t, 64> {
   }
 };
 
-}  // namespace fastconv::avx512
+}  // namespace fastconv::FASTCONV_ISA_NAMESPACE

@@ -62,10 +62,12 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
   }
 }
 
-/// Only padding with zeros adds nothing to a sum; going backward there is no padding.
+/// Only padding with zeros adds nothing to a sum, if they are packed as zeros; going backward there
+/// is no padding.
 template <class T>
 bool CorrelationSchedule<T>::may_leave_out_padding(const Problem& problem) const {
   if (problem.pass == Pass::forward && problem.padding_mode != PaddingMode::zeros) return false;
+  if (source_shift != 0) return false;
   return std::ranges::all_of(phases_, [](const std::vector<AxisPhases>& phases) {
     return phases.size() == 1 && phases.front().runs.size() == 1;
   });

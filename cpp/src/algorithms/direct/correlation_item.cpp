@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "algorithms/direct/correlation_runs.hpp"
-#include "algorithms/direct/pair_packing.hpp"
+#include "algorithms/direct/joined_packing.hpp"
 
 namespace fastconv::direct {
 namespace {
@@ -158,6 +158,12 @@ const T* CorrelationItem<T>::weights_of(const Phase& phase, std::int64_t group,
 }
 
 template <class T>
+const T* CorrelationItem<T>::start_of(std::int64_t group, const Block<T>& block) const {
+  const T* starts = call_.weights.starts;
+  return starts == nullptr ? nullptr : starts + group * schedule_.padded_rows + block.packed_first;
+}
+
+template <class T>
 void CorrelationItem<T>::pack(const ChannelRange& sources) const {
   const RealView& source = call_.source;
   const Tile& tile = region_.tile;
@@ -168,13 +174,12 @@ void CorrelationItem<T>::pack(const ChannelRange& sources) const {
   for (std::int64_t image = 0; image < images_; ++image) {
     T* to = memory_.packed + image * channels * tile.channel_size();
     if constexpr (std::is_same_v<T, std::int32_t>) {
-      if (kernels_.channels_per_element == 2) {
+      if (kernels_.channels_per_element > 1) {
         const std::int64_t of_group =
             (call_.problem.pass == Pass::forward ? call_.problem.c : call_.problem.k) /
             call_.problem.g;
-        pack_source_pairs(tile, call_.padding, origin_, source, n_ + image,
-                          {first_group_, groups_, of_group}, sources,
-                          kernels_.load_pairs[static_cast<int>(source.type())], to);
+        pack_joined_source(tile, call_.padding, origin_, source, n_ + image,
+                           {first_group_, groups_, of_group}, sources, kernels_, to);
         continue;
       }
     }
@@ -236,7 +241,10 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
       for (std::int64_t b = first_block_; b < end_block_; ++b) {
         const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
         const std::int64_t channel = group * schedule_.destination_channels + block.first;
-        const DepthRange<T> depth{0, phase.depth(), weights_of(phase, group, block, all_sources)};
+        const DepthRange<T> depth{.first = 0,
+                                  .end = phase.depth(),
+                                  .weights = weights_of(phase, group, block, all_sources),
+                                  .start = start_of(group, block)};
         if (batch.channels == 0 && block.channels == block.rows) {
           const auto target = call_.destination.planes_in_place(box, channel, call_.accumulate);
           if (target && fits_runs(*target, box.size, first_source.flattening, pitch)) {
@@ -302,7 +310,7 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const B
                                : weights_ahead(group, b, {first + piece, piece}, sources);
         for_each_box([&](const Phase& phase, const SourceTile<T>& source, const PositionBox& box,
                          const BoxSums<T>& sums) {
-          add_piece(phase, block, range, weights, source, box, sums, ahead);
+          add_piece(phase, block, range, weights, start_of(group, block), source, box, sums, ahead);
         });
         first += piece;
       } while (first < end);
@@ -370,7 +378,7 @@ BoxSums<T> CorrelationItem<T>::sums_of(const PositionBox& box, const Block<T>& b
 /// Adds the products of some source channels, whose weights are given, to the sums of a box.
 template <class T>
 void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
-                                   const ChannelRange& range, const T* weights,
+                                   const ChannelRange& range, const T* weights, const T* start,
                                    const SourceTile<T>& source, const PositionBox& box,
                                    const BoxSums<T>& sums, LinesAhead& ahead) const {
   const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
@@ -387,10 +395,11 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
             (flat.first_d * sums.slice_pitch + flat.first_h * sums.row_pitch) * sums.line_pitch;
     for (const TapSpan& span : phase.spans) {
       const std::int64_t first = range.first * phase.taps + span.first * range.count;
-      compute_along_channels(block, pixels,
-                             {first, first + span.count * range.count,
-                              weights + span.packed * range.count * block.rows, chunk, &ahead},
-                             length, to, sums.line_pitch);
+      compute_along_channels(
+          block, pixels,
+          {first, first + span.count * range.count,
+           weights + span.packed * range.count * block.rows, chunk, &ahead, start},
+          length, to, sums.line_pitch);
     }
   }
 }

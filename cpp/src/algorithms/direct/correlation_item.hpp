@@ -17,6 +17,7 @@ namespace fastconv::direct {
 template <class T>
 struct CallWeights {
   const T* packed;
+  const T* starts;  ///< what the sums of each packed row begin with; null for zeros
   const WeightPacker<T>& packer;
   std::atomic<bool>& finite;
   bool checked;  ///< whether `finite` matters
@@ -73,9 +74,10 @@ class CorrelationItem {
                         const ChannelRange& sources) const;
   BoxSums<T> sums_of(const PositionBox& box, const Block<T>& block, std::int64_t channel,
                      Flattening flattening, T* waiting) const;
+  const T* start_of(std::int64_t group, const Block<T>& block) const;
   void add_piece(const Phase& phase, const Block<T>& block, const ChannelRange& range,
-                 const T* weights, const SourceTile<T>& source, const PositionBox& box,
-                 const BoxSums<T>& sums, LinesAhead& ahead) const;
+                 const T* weights, const T* start, const SourceTile<T>& source,
+                 const PositionBox& box, const BoxSums<T>& sums, LinesAhead& ahead) const;
   LinesAhead weights_ahead(std::int64_t group, std::int64_t block, ChannelRange next,
                            const ChannelRange& sources) const;
   LinesAhead next_block_ahead(const Phase& phase, std::int64_t block,

@@ -32,6 +32,7 @@
 #include "algorithms/direct/correlation_source.hpp"
 #include "algorithms/direct/correlation_store.hpp"
 #include "algorithms/direct/direct.hpp"
+#include "algorithms/direct/joined_products.hpp"
 #include "algorithms/direct/tile.hpp"
 #include "algorithms/direct/weight_packing.hpp"
 #include "algorithms/reference/reference.hpp"
@@ -44,9 +45,10 @@ namespace {
 template <class T>
 const TypedKernels<T>& kernels_for(const Problem& problem) {
   if constexpr (std::is_same_v<T, std::int32_t>) {
-    if (multiplies_pairs(problem)) return active_kernels().int32_from_pairs;
+    return int32_kernels(problem);
+  } else {
+    return active_kernels().typed<T>();
   }
-  return active_kernels().typed<T>();
 }
 
 template <class T>
@@ -68,13 +70,17 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   }
 
   std::size_t packed_weight_bytes() const override {
-    return kAlignment + static_cast<std::size_t>(schedule_.packed_weight_count()) * sizeof(T);
+    const std::int64_t starts = schedule_.source_shift != 0 ? schedule_.packed_rows() : 0;
+    return kAlignment +
+           static_cast<std::size_t>(schedule_.packed_weight_count() + starts) * sizeof(T);
   }
 
   void pack_weights(const TensorView& weight, void* packed) const noexcept override {
     const WeightPacker<T> packer(problem_, weight, kernels_);
     std::atomic<bool> finite{true};
     T* blocks = packed_blocks(packed);
+    T* starts = blocks + schedule_.packed_weight_count();
+    if (schedule_.source_shift != 0) std::fill_n(starts, schedule_.packed_rows(), T(0));
     const auto block_count = schedule_.block_count();
     parallel_for(problem_.g * block_count, schedule_.threads, [&](std::int64_t index, int) {
       const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(index % block_count)];
@@ -89,6 +95,11 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
           pack_pieces(packer, taps, group, block, to);
         }
         if (checks_weights() && !kernels_.all_finite(to, block.rows * taps.depth)) finite = false;
+        if constexpr (std::is_same_v<T, std::int32_t>) {
+          if (schedule_.source_shift == 0) continue;
+          sum_shifted_weights(block, to, taps.depth, kernels_.lanes, schedule_.source_shift,
+                              starts + rows_before);
+        }
       }
     });
     *static_cast<bool*>(packed) = finite;
@@ -101,13 +112,16 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const Workspace memory = lay_out(arena);
     const WeightPacker<T> packer(problem_, arguments.weight, kernels_);
     std::atomic<bool> finite{true};
-    CallWeights<T> weights{nullptr, packer, finite, checks_weights()};
+    CallWeights<T> weights{nullptr, nullptr, packer, finite, checks_weights()};
     if (packed_weights != nullptr || !schedule_.uses_weights_once) {
       if (packed_weights == nullptr) {
         pack_weights(arguments.weight, memory.weights);
         packed_weights = memory.weights;
       }
       weights.packed = packed_blocks(const_cast<void*>(packed_weights));
+      if (schedule_.source_shift != 0) {
+        weights.starts = weights.packed + schedule_.packed_weight_count();
+      }
       finite = *static_cast<const bool*>(packed_weights);
     }
     if (finite) compute(arguments, weights, memory);
@@ -117,9 +131,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   std::string description() const override {
     if (schedule_.regions.empty()) return "nothing to compute";
     const Tile& tile = schedule_.regions.front().tile;
-    return register_tile() + " in registers, tiles of " + std::to_string(tile.size[0]) + "x" +
-           std::to_string(tile.size[1]) + "x" + std::to_string(tile.size[2]) + ", " +
-           std::to_string(schedule_.regions.size()) +
+    return register_tile() + " in registers" + products() + ", tiles of " +
+           std::to_string(tile.size[0]) + "x" + std::to_string(tile.size[1]) + "x" +
+           std::to_string(tile.size[2]) + ", " + std::to_string(schedule_.regions.size()) +
            (schedule_.regions.size() == 1 ? " region" : " regions");
   }
 
@@ -134,6 +148,12 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const auto& kernel = *block.kernels[kMaxCorrelationVectors];
     return std::to_string(kernel.rows) + " channels x " +
            std::to_string(kernel.vectors * kernels_.lanes) + " pixels";
+  }
+
+  const char* products() const {
+    return kernels_.channels_per_element == 4   ? ", products in quads"
+           : kernels_.channels_per_element == 2 ? ", products in pairs"
+                                                : "";
   }
 
   bool along_channels() const { return schedule_.lanes_along == LanesAlong::channels; }
@@ -265,9 +285,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   SourcePadding source_padding() const {
     if (problem_.pass == Pass::forward) {
       SourcePadding padding = input_padding(problem_);
-      // Both halves of a pair.
-      if (kernels_.channels_per_element == 2)
-        padding.integer = (padding.integer & 0xffff) * 0x10001;
+      if constexpr (std::is_same_v<T, std::int32_t>) {
+        padding.integer = joined_value(padding.integer, kernels_, schedule_.source_shift);
+      }
       return padding;
     }
     const auto& axes = problem_.axes;

@@ -16,6 +16,7 @@ struct DepthRange {
   const T* weights;
   std::int64_t chunk = kDepthChunk;  ///< steps that are added up in one sequence
   LinesAhead* ahead = nullptr;       ///< fetched between chunks
+  const T* start = nullptr;          ///< what the sums of each row begin with, unless with zero
 };
 
 /// Sums of one register tile, in pieces of the depth.
@@ -26,9 +27,10 @@ void run_kernel(const Kernel& kernel, const CorrelationSource<T>& source,
   do {
     const std::int64_t piece = std::min(depth.chunk, depth.end - first);
     if (depth.ahead != nullptr) depth.ahead->fetch();
-    kernel.run(depth.weights + (first - depth.first) * rows,
-               {source.data, source.offsets + first, source.pixel_step}, piece, sums, pitch,
-               first > 0);
+    kernel.run(
+        depth.weights + (first - depth.first) * rows,
+        {source.data, source.offsets + first, source.pixel_step, first > 0 ? nullptr : depth.start},
+        piece, sums, pitch, first > 0);
     first += piece;
   } while (first < depth.end);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "algorithms/direct/direct.hpp"
+#include "algorithms/direct/joined_products.hpp"
 #include "fastconv/cpu.hpp"
 
 namespace fastconv::direct {
@@ -119,6 +120,9 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
   source_channels = ceil_divide((forward ? problem.c : problem.k) / problem.g * parts,
                                 kernels.channels_per_element);
   destination_channels = (forward ? problem.k : problem.c) / problem.g * parts;
+  if constexpr (std::is_same_v<T, std::int32_t>) {
+    source_shift = direct::source_shift(problem, kernels);
+  }
   if (problem.n == 0 || destination_channels == 0) return;
   make_phases(problem);
   choose_lanes(problem);
@@ -131,10 +135,12 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
                        flat_runs(first.tile.size, first.tile.pitch, first.flattening).count == 1;
   packs_whole_blocks = lanes_along == LanesAlong::channels && !tap_targets.empty() &&
                        !leaves_out_padding && first.sources_per_item >= source_channels;
-  // What turns out to be infinite must be computed again, which adding to the result forbids.
-  uses_weights_once =
-      regions.size() == 1 && (tap_sets.size() == 1 || packs_whole_blocks) && !problem.accumulate &&
-      ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 && one_run;
+  // What turns out to be infinite must be computed again, which adding to the result forbids. A
+  // shift has to be made good from the beginning, out of all weights.
+  uses_weights_once = source_shift == 0 && regions.size() == 1 &&
+                      (tap_sets.size() == 1 || packs_whole_blocks) && !problem.accumulate &&
+                      ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 &&
+                      one_run;
   packs_whole_blocks = packs_whole_blocks && uses_weights_once;
   fetches_weights = is_limited_by_weights();
 }

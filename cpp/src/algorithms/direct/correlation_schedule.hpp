@@ -113,8 +113,8 @@ class CorrelationSchedule {
   int threads;
   LanesAlong lanes_along = LanesAlong::pixels;
   std::int64_t parts;  ///< real numbers that an element consists of
-  /// Of one group, in the real view; pairs of them where the kernels multiply pairs. A reduction
-  /// takes as many steps for each tap.
+  /// Of one group, in the real view; pairs or quads of them where the kernels multiply such. A
+  /// reduction takes as many steps for each tap.
   std::int64_t source_channels = 0;
   std::int64_t destination_channels = 0;  ///< likewise
   std::int64_t groups_per_item = 1;       ///< groups whose tiles are packed together
@@ -133,6 +133,7 @@ class CorrelationSchedule {
   /// neighbouring taps are contiguous.
   bool leaves_out_padding = false;
   std::int64_t sources_together = 1;  ///< source channels of such a piece
+  std::int32_t source_shift = 0;      ///< see joined_products.hpp
   /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
   bool uses_weights_once = false;
   /// Then, with several sets of taps: a block is packed for all of them before it is used.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "algorithms/direct/joined_products.hpp"
 #include "kernels/kernel_table.hpp"
 #include "padding.hpp"
 
@@ -38,13 +39,14 @@ double estimate_cost(const Problem& problem, int threads) {
   // Going backward the weights of a block lie far apart, unless they are fetched while others are
   // used.
   const double weight_bytes_per_second = !backward ? 25e9 : problem.n > 1 ? 12e9 : 18e9;
-  const KernelTable& kernels = active_kernels();
+  const auto products = [](const auto& kernels) {
+    return kernels.lanes * kernels.channels_per_element;
+  };
   const ComputeType type = problem.compute_type();
-  const int lanes = type == ComputeType::float32   ? kernels.float32.lanes
-                    : type == ComputeType::float64 ? kernels.float64.lanes
-                    : multiplies_pairs(problem)    ? 2 * kernels.int32.lanes
-                    : type == ComputeType::int32   ? kernels.int32.lanes
-                                                   : kernels.int64.lanes;
+  const int lanes = type == ComputeType::float32   ? products(active_kernels().float32)
+                    : type == ComputeType::float64 ? products(active_kernels().float64)
+                    : type == ComputeType::int32   ? products(int32_kernels(problem))
+                                                   : products(active_kernels().int64);
   const std::int64_t channels = (backward ? problem.c : problem.k) / problem.g;
   const double used_rows =
       static_cast<double>(std::min(kRows, 1 + 2 * channels)) / static_cast<double>(kRows);
@@ -63,23 +65,6 @@ double estimate_cost(const Problem& problem, int threads) {
           image_bytes / kImageBytesPerSecond +
           bytes(problem.weight_sizes(), problem.weight_type) / weight_bytes_per_second) /
              threads;
-}
-
-bool multiplies_pairs(const Problem& problem) {
-  const bool forward = problem.pass == Pass::forward;
-  const std::int64_t channels = (forward ? problem.c : problem.k) / problem.g;
-  double products = static_cast<double>((forward ? problem.k : problem.c) / problem.g);
-  for (const Axis& axis : problem.axes) products *= static_cast<double>(axis.kernel);
-  // Few channels, or an odd one, are taken out of pixels one by one.
-  constexpr double kWorthwhileProducts = 32.0;
-  const bool one_by_one = problem.channels_last && (channels < 8 || channels % 2 == 1);
-  if (one_by_one && products < kWorthwhileProducts) return false;
-  const DataType source = forward ? problem.input_type : problem.output_type;
-  const std::int64_t padding = problem.padding_integer;
-  return active_kernels().int32_from_pairs.channels_per_element == 2 &&
-         problem.pass != Pass::backward_weight && problem.compute_type() == ComputeType::int32 &&
-         size_of(source) == 1 && size_of(problem.weight_type) == 1 &&
-         padding == static_cast<std::int16_t>(padding);
 }
 
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads) {

@@ -22,10 +22,6 @@ std::optional<std::string> refuses(const Problem& problem);
 double estimate_cost(const Problem& problem, int threads);
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads);
 
-/// Whether products are formed and added in pairs of int16: those of 8-bit elements, forward and
-/// backward_input, where the instruction set can.
-bool multiplies_pairs(const Problem& problem);
-
 /// The two halves, for one compute type T.
 template <class T>
 std::unique_ptr<const detail::AlgorithmPlan> make_correlation_plan(const Problem& problem,

@@ -96,19 +96,19 @@ struct SourcePadding {
 
 SourcePadding input_padding(const Problem& problem);
 
-/// What turns elements of the source into elements of packed planes: one into one, or two channels
-/// that lie `partner` apart into a pair.
+/// What turns elements of the source into elements of packed planes: one into one, or those of
+/// several channels into one.
 template <class T>
 class BlockLoader {
  public:
   BlockLoader(LoadBlockFunction<T> load_block) : load_block_(load_block) {}
-  BlockLoader(LoadPairsFunction<T> load_pairs, std::int64_t partner)
-      : load_pairs_(load_pairs), partner_(partner) {}
+  BlockLoader(LoadJoinedFunction<T> load_joined, JoinedChannels channels)
+      : load_joined_(load_joined), channels_(channels) {}
 
   void operator()(T* to, std::int64_t to_pitch, const void* from, std::int64_t from_pitch,
                   std::int64_t from_stride, BlockShape shape) const {
-    if (load_pairs_ != nullptr) {
-      load_pairs_(to, to_pitch, from, from_pitch, from_stride, shape, partner_);
+    if (load_joined_ != nullptr) {
+      load_joined_(to, to_pitch, from, from_pitch, from_stride, shape, channels_);
     } else {
       load_block_(to, to_pitch, from, from_pitch, from_stride, shape);
     }
@@ -116,8 +116,8 @@ class BlockLoader {
 
  private:
   LoadBlockFunction<T> load_block_ = nullptr;
-  LoadPairsFunction<T> load_pairs_ = nullptr;
-  std::int64_t partner_ = 0;
+  LoadJoinedFunction<T> load_joined_ = nullptr;
+  JoinedChannels channels_{};
 };
 
 /// Copies the source of one tile, channels [first, first + count), into packed planes, converting

@@ -41,8 +41,8 @@ WeightPacker<T>::WeightPacker(const Problem& problem, const TensorView& weight,
       lanes_(kernels.lanes),
       transpose_(kernels.transpose_sums),
       kernel_{problem.axes[0].kernel, problem.axes[1].kernel, problem.axes[2].kernel},
-      in_pairs_(kernels.channels_per_element == 2),
-      whole_pairs_((problem.pass == Pass::forward ? problem.c : problem.k) / problem.g / 2),
+      joined_(kernels.channels_per_element),
+      channels_((problem.pass == Pass::forward ? problem.c : problem.k) / problem.g),
       parts_(weight_.parts()),
       conjugate_(problem.conjugate) {
   const bool forward = problem.pass == Pass::forward;
@@ -55,8 +55,8 @@ template <class T>
 void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int64_t first,
                                  std::int64_t channels, int rows, const ChannelRange& sources,
                                  WeightOrder order, T* packed) const {
-  if (in_pairs_) {
-    pack_pairs(runs, group, first, channels, rows, sources, order, packed);
+  if (joined_ > 1) {
+    pack_joined(runs, group, first, channels, rows, sources, order, packed);
     return;
   }
   const TapRows tap_rows(weight_, runs);
@@ -110,7 +110,8 @@ LinesAhead WeightPacker<T>::lines_of(std::int64_t group, std::int64_t first, std
   Channels rows{sources.count, source_stride_};
   Channels inside{channels, destination_stride_};
   if (rows.stride < inside.stride) std::swap(rows, inside);
-  bool dense = parts_ == 1 && !in_pairs_ && inside.stride > 0 && inside.stride <= product(kernel_);
+  bool dense =
+      parts_ == 1 && joined_ == 1 && inside.stride > 0 && inside.stride <= product(kernel_);
   std::int64_t elements = (inside.count - 1) * inside.stride + 1;
   for (std::size_t a = 0; a < 3; ++a) {
     dense = dense && weight_.stride(a + 2) >= 0;
@@ -174,9 +175,9 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
 }
 
 template <class T>
-void WeightPacker<T>::pack_pairs(const Runs& runs, std::int64_t group, std::int64_t first,
-                                 std::int64_t channels, int rows, const ChannelRange& sources,
-                                 WeightOrder order, T* packed) const {
+void WeightPacker<T>::pack_joined(const Runs& runs, std::int64_t group, std::int64_t first,
+                                  std::int64_t channels, int rows, const ChannelRange& sources,
+                                  WeightOrder order, T* packed) const {
   const TapRows tap_rows(weight_, runs);
   const std::int64_t taps = tap_rows.taps();
   if (channels < rows) std::fill_n(packed, sources.count * taps * rows, T(0));
@@ -184,29 +185,29 @@ void WeightPacker<T>::pack_pairs(const Runs& runs, std::int64_t group, std::int6
   const std::int64_t source_pitch = by_sources ? taps * rows : rows;
   const std::int64_t tap_pitch = by_sources ? rows : sources.count * rows;
   const std::int64_t whole =
-      std::clamp<std::int64_t>(whole_pairs_ - sources.first, 0, sources.count);
+      std::clamp<std::int64_t>(channels_ / joined_ - sources.first, 0, sources.count);
   WeightShape shape{.sources = whole,
                     .taps = tap_rows.taps_of_row(),
                     .rows = channels,
-                    .source_stride = 2 * source_stride_,
+                    .source_stride = joined_ * source_stride_,
                     .tap_stride = tap_rows.step(),
                     .row_stride = destination_stride_,
                     .to_source_pitch = source_pitch,
                     .to_tap_pitch = tap_pitch,
                     .to_row_step = 1,
-                    .partner = source_stride_};
+                    .joined = {joined_, source_stride_}};
   const std::int64_t base =
       group * group_stride_ + first * destination_stride_ + sources.first * shape.source_stride;
-  const auto load = [&](std::int64_t pair) {
+  const auto load = [&](std::int64_t element) {
     for (std::int64_t row = 0; row < tap_rows.rows(); ++row) {
-      load_weights_(packed + pair * source_pitch + row * shape.taps * tap_pitch,
-                    weight_.at(base + pair * shape.source_stride + tap_rows.offset(row)), shape);
+      load_weights_(packed + element * source_pitch + row * shape.taps * tap_pitch,
+                    weight_.at(base + element * shape.source_stride + tap_rows.offset(row)), shape);
     }
   };
   if (whole > 0) load(0);
   if (whole == sources.count) return;
   shape.sources = 1;
-  shape.partner = kNoPartner;
+  shape.joined.count = channels_ % joined_;
   load(whole);
 }
 

@@ -47,16 +47,16 @@ enum class WeightOrder { sources, taps };
 /// Arranges weights for the correlation microkernel: [source channel][tap][row] or [tap][source
 /// channel][row], rows being destination channels. Going backward the two kinds of channels change
 /// places. Complex weights become the real 2x2 matrices [re -im; im re] of their action on (real,
-/// imaginary) pairs. Kernels that multiply pairs of source channels get pairs of weights, a last
-/// odd one with a zero.
+/// imaginary) pairs. Kernels whose elements hold several source channels get as many weights in
+/// each, and zeros with the last of them.
 template <class T>
 class WeightPacker {
  public:
   WeightPacker(const Problem& problem, const TensorView& weight, const TypedKernels<T>& kernels);
 
   /// Destination channels [first, first + channels) of the group and source channels of the real
-  /// view (or pairs of them), with the taps of the three runs. Rows from `channels` to `rows` are
-  /// zero.
+  /// view (or elements of several), with the taps of the three runs. Rows from `channels` to `rows`
+  /// are zero.
   void pack_block(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
                   int rows, const ChannelRange& sources, WeightOrder order, T* packed) const;
 
@@ -72,16 +72,16 @@ class WeightPacker {
                      std::int64_t rows_before, std::int64_t sources, T* packed) const;
 
  private:
-  void pack_pairs(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
-                  int rows, const ChannelRange& sources, WeightOrder order, T* packed) const;
+  void pack_joined(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
+                   int rows, const ChannelRange& sources, WeightOrder order, T* packed) const;
 
   RealView weight_;
   LoadWeightsFunction<T> load_weights_;
   std::int64_t lanes_;
   TransposeSumsFunction<T> transpose_;
   Extent kernel_;
-  bool in_pairs_;
-  std::int64_t whole_pairs_;  ///< source channels of a group that have a partner, halved
+  std::int64_t joined_;    ///< source channels of an element
+  std::int64_t channels_;  ///< source channels of a group, of the problem
   std::int64_t parts_;
   bool conjugate_;
   std::int64_t group_stride_;
