@@ -222,7 +222,8 @@ struct PixelBuffers {
              gradient.data(),
              4 * gradient_pitch(size),
              gradient_pitch(size),
-             gradient_pixels} {}
+             gradient_pixels,
+             0} {}
 
   std::int64_t source_pitch(const PixelCase& size) const {
     return size.pixels * size.source_step + 2;
