@@ -2,6 +2,11 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <memory>
+#include <new>
+#include <utility>
+
+#include "result_memory.hpp"
 
 namespace fastconv::python {
 namespace {
@@ -292,9 +297,29 @@ TensorView weight_view(const ArrayArgument& argument, int rank) {
   return view;
 }
 
+py::array new_array(DataType type, const std::vector<std::int64_t>& shape) {
+  constexpr std::size_t kWorthKeeping = 16 * 1024;
+  std::size_t bytes = size_of(type);
+  for (const std::int64_t size : shape) bytes *= static_cast<std::size_t>(size);
+  if (bytes < kWorthKeeping) return py::array(to_dtype(type), shape);
+  std::unique_ptr<AlignedBuffer> memory;
+  try {
+    memory = std::make_unique<AlignedBuffer>(ResultMemory::instance().take(bytes));
+  } catch (const std::bad_alloc&) {
+    return py::array(to_dtype(type), shape);  // NumPy says how much it was
+  }
+  void* data = memory->data();
+  const py::capsule owner(memory.get(), [](void* buffer) {
+    const std::unique_ptr<AlignedBuffer> dropped(static_cast<AlignedBuffer*>(buffer));
+    ResultMemory::instance().give_back(std::move(*dropped));
+  });
+  static_cast<void>(memory.release());  // the capsule's from here on
+  return py::array(to_dtype(type), shape, data, owner);
+}
+
 py::array result_array(py::handle out, const std::vector<std::int64_t>& shape, DataType type,
                        std::initializer_list<const ArrayArgument*> read) {
-  if (out.is_none()) return py::array(to_dtype(type), shape);
+  if (out.is_none()) return new_array(type, shape);
   if (!py::isinstance<py::array>(out)) {
     throw TypeError("out: got " + shown(out) + ", needs a NumPy array");
   }

@@ -51,6 +51,9 @@ std::vector<std::int64_t> from_image_shape(const ImageShape& shape, int rank, La
 TensorView image_view(const ArrayArgument& argument, int rank, Layout layout, bool batched);
 TensorView weight_view(const ArrayArgument& argument, int rank);
 
+/// A new C-contiguous array, its memory from `ResultMemory` unless it is small.
+py::array new_array(DataType type, const std::vector<std::int64_t>& shape);
+
 /// `out` if given, checked against the shape and type of the result and for overlap with what is
 /// read; else a new C-contiguous array.
 py::array result_array(py::handle out, const std::vector<std::int64_t>& shape, DataType type,

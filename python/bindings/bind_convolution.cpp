@@ -216,8 +216,8 @@ py::tuple both_gradients(int rank, py::handle input, py::handle weight, py::hand
   set_types(options, Pass::backward_weight, x.type, type, g.type);
   const Problem of_weight = describe(options.description);
   check_grad_output(g, output_shape(of_input, rank, options.layout, shape.batched));
-  const ArrayArgument grad_input{"grad_input", py::array(to_dtype(type), x.shape()), type};
-  const ArrayArgument grad_weight{"grad_weight", py::array(to_dtype(type), w.shape()), type};
+  const ArrayArgument grad_input{"grad_input", new_array(type, x.shape()), type};
+  const ArrayArgument grad_weight{"grad_weight", new_array(type, w.shape()), type};
   const auto image = [&](const ArrayArgument& array) {
     return image_view(array, rank, options.layout, shape.batched);
   };

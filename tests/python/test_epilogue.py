@@ -129,6 +129,22 @@ def test_results_are_new_arrays(rng):
     assert not np.shares_memory(first, x)
 
 
+def test_large_results_begin_on_a_cache_line(rng):
+    """Unlike NumPy's own memory, which small ones get."""
+    x, w = (
+        random_array(rng, (1, 4, 70, 71), np.float32),
+        random_array(rng, (4, 4, 3, 3), np.float32),
+    )
+    for _ in range(5):
+        y = fastconv.conv2d(x, w, padding=1)
+        grad_x, grad_w, _ = fastconv.conv2d_backward(y, x, w, padding=1)
+        for result in (y, grad_x, fastconv.grad.conv2d_input(x.shape, w, y, padding=1)):
+            assert result.ctypes.data % 64 == 0
+            assert result.flags.c_contiguous
+            assert result.flags.writeable
+        assert grad_w.flags.owndata
+
+
 @pytest.mark.parametrize("groups", [1, 2, 6])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_each_channel_gets_its_own_bias(groups, channels_last):

@@ -83,3 +83,48 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
     assert completed.returncode == 0, completed.stderr
     # 300 lost results alone would be 39 MB.
     assert int(completed.stdout) < 8 * 1024
+
+
+def test_results_share_no_memory_with_those_that_live():
+    """Memory of a dropped result serves the next one of its size, and no other."""
+    x, w = np.ones((1, 8, 60, 60), np.float32), np.ones((8, 8, 3, 3), np.float32)
+    kept = [fastconv.conv2d(x * scale, w) for scale in range(1, 9)]
+    view = kept[0][0, 0, 5:]
+    addresses = {array.ctypes.data for array in kept}
+    assert len(addresses) == 8
+    dropped = kept.pop().ctypes.data
+    del kept[0]  # its view is still there
+    again = fastconv.conv2d(x, w)
+    assert again.ctypes.data == dropped
+    for scale, array in enumerate(kept, 2):
+        assert (array == 72 * scale).all()
+    assert (view == 72).all()
+    assert (again == 72).all()
+
+
+def test_more_memory_than_there_is():
+    with pytest.raises(MemoryError, match="Unable to allocate"):
+        fastconv.conv_transpose2d(
+            np.ones((1, 1, 2, 2), np.float32), np.ones((1, 1, 1, 1), np.float32), stride=10_000_000
+        )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_little_memory_of_results_is_kept(run_python):
+    """Many large results of different sizes: at most 64 MiB of theirs stay."""
+    completed = run_python("""
+import numpy, fastconv
+
+def resident():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS")) * 1024
+
+x, w = numpy.ones((1, 4, 1000, 1000), numpy.float32), numpy.ones((4, 4, 1, 1), numpy.float32)
+fastconv.conv2d(x[:, :, :100], w, threads=1)
+before = resident()
+results = [fastconv.conv2d(x[:, :, : 300 + 70 * i], w, threads=1) for i in range(10)]
+del results
+print(resident() - before)
+""")
+    assert completed.returncode == 0, completed.stderr
+    assert int(completed.stdout) < 80 << 20

@@ -44,6 +44,7 @@ class RealView {
 
   DataType type() const { return type_; }
   int parts() const { return parts_; }
+  std::int64_t element_bytes() const { return element_bytes_; }
   /// In real elements.
   std::int64_t stride(std::size_t axis) const { return strides_[axis]; }
   /// Where a channel of the doubled kind begins, in real elements.

@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "algorithms/lines_ahead.hpp"
 #include "padding.hpp"
 
 namespace fastconv::direct {
@@ -212,10 +213,13 @@ class PlanePacker {
         pack_rows_of_channels(n, first, count, id, slice);
         continue;
       }
+      const std::int64_t offset = n * source_.stride(0) + id * source_.stride(2);
       for (std::int64_t c = 0; c < count; ++c) {
-        pack_slice(
-            n * source_.stride(0) + source_.channel_offset(first + c) + id * source_.stride(2),
-            id >= 0, fill_value(first + c), slice + c * tile_.channel_size());
+        if (id >= 0 && c + 1 < count) {
+          fetch_slice(offset + source_.channel_offset(first + c + 1));
+        }
+        pack_slice(offset + source_.channel_offset(first + c), id >= 0, fill_value(first + c),
+                   slice + c * tile_.channel_size());
       }
     }
   }
@@ -227,6 +231,24 @@ class PlanePacker {
     } else {
       return static_cast<T>(padding_.value[static_cast<std::size_t>(channel % source_.parts())]);
     }
+  }
+
+  /// The rows of one slice of a channel are on their way from memory while the one before is
+  /// packed: they are too short for the processor to foresee the next.
+  void fetch_slice(std::int64_t offset) const {
+    constexpr std::int64_t kMostColumnBytes =
+        32;  // further apart, lines would be fetched for nothing
+    const std::int64_t column_bytes = source_.stride(4) * w_.step * source_.element_bytes();
+    if (repeats_input(padding_.mode) || column_bytes <= 0 || column_bytes > kMostColumnBytes)
+      return;
+    LinesAhead lines(
+        source_.at(offset + (h_.start + h_.inside_first * h_.step) * source_.stride(3) +
+                   (w_.start + w_.inside_first * w_.step) * source_.stride(4)),
+        std::max<std::int64_t>(0, h_.inside_end - h_.inside_first),
+        h_.step * source_.stride(3) * source_.element_bytes(),
+        (w_.inside_end - w_.inside_first) * column_bytes);
+    lines.share_out(1);
+    lines.fetch();
   }
 
   /// The rows of one slice of a channel.
