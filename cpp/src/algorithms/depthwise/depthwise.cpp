@@ -21,7 +21,8 @@ std::optional<std::string> refuses(const Problem& problem) {
 
 /// Measured beside `direct`: with one output channel for each input channel mostly two to four
 /// times as fast; with several, `direct` computes them together from what it loads once, and is
-/// faster in most layouts. Wide kernels have less to gain.
+/// faster in most layouts, but not where their gradients are added up. Wide kernels have less to
+/// gain.
 double estimate_cost(const Problem& problem, int threads) {
   // Phases that are interleaved along a row leave it little ahead, or behind where rows are long.
   const bool interleaves =
@@ -32,10 +33,13 @@ double estimate_cost(const Problem& problem, int threads) {
   constexpr std::int64_t kFewChannels = 8;
   const bool loads = wide && !active_kernels().float32.depthwise.masks_loads &&
                      problem.pass != Pass::backward_weight && problem.g < kFewChannels;
-  const double ratio = problem.k != problem.g || loads ? 1.25
-                       : interleaves                   ? (long_rows ? 1.05 : 0.7)
-                       : wide                          ? 0.85
-                                                       : 0.5;
+  const bool adds_up = problem.pass == Pass::backward_input && problem.k != problem.g &&
+                       problem.axes[1].stride == 1 && problem.axes[2].stride == 1;
+  const double ratio = adds_up                           ? (problem.channels_last ? 0.95 : 0.75)
+                       : problem.k != problem.g || loads ? 1.25
+                       : interleaves                     ? (long_rows ? 1.05 : 0.7)
+                       : wide                            ? 0.85
+                                                         : 0.5;
   return ratio * direct::estimate_cost(problem, threads);
 }
 
