@@ -82,9 +82,9 @@ struct OuterProductKernel {
 };
 
 /// sums[m * sums_pitch + k] += sum_pixels source[offsets[m] + pixel] * gradient[k][pixel]
-/// for `rows` (channel, tap) pairs m and `outputs` output channels k, with vectors along the pixels:
-/// for problems with too few output channels to fill a vector, or too few pairs to make up for
-/// arranging the gradient by pixels. Both steps are 1.
+/// for `rows` (channel, tap) pairs m and `outputs` output channels k, with vectors along the
+/// pixels: for problems with too few output channels to fill a vector, or too few pairs to make up
+/// for arranging the gradient by pixels. Both steps are 1.
 template <class T>
 using DotProductFunction = void (*)(const PixelRows<T>& pixels, const std::int64_t* offsets,
                                     T* sums, std::int64_t sums_pitch);
