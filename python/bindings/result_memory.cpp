@@ -5,8 +5,6 @@
 namespace fastconv::python {
 namespace {
 
-/// As much as a thread keeps of scratch memory.
-constexpr std::size_t kMostBytes = std::size_t{64} << 20;
 constexpr std::size_t kMostBuffers = 16;
 
 }  // namespace
@@ -37,11 +35,11 @@ AlignedBuffer ResultMemory::take(std::size_t bytes) {
 }
 
 void ResultMemory::give_back(AlignedBuffer buffer) noexcept {
-  if (buffer.bytes() > kMostBytes) return;
+  if (buffer.bytes() > kMostKeptBytes) return;
   const std::lock_guard lock(mutex_);
   kept_bytes_ += buffer.bytes();
   kept_.push_back(std::move(buffer));
-  while (kept_bytes_ > kMostBytes || kept_.size() > kMostBuffers) {
+  while (kept_bytes_ > kMostKeptBytes || kept_.size() > kMostBuffers) {
     kept_bytes_ -= kept_.front().bytes();
     kept_.erase(kept_.begin());
   }

@@ -13,9 +13,6 @@ std::align_val_t alignment_of(std::size_t bytes) {
   return std::align_val_t{bytes >= 2 * kHugePage ? kHugePage : kAlignment};
 }
 
-/// More than this goes back to the system after the call.
-constexpr std::size_t kKeptBytes = std::size_t{64} << 20;
-
 thread_local AlignedBuffer kept_buffer;
 
 }  // namespace
@@ -39,7 +36,7 @@ ThreadScratch::ThreadScratch(std::size_t bytes) : buffer_(std::move(kept_buffer)
 }
 
 ThreadScratch::~ThreadScratch() {
-  if (buffer_.bytes() <= kKeptBytes) kept_buffer = std::move(buffer_);
+  if (buffer_.bytes() <= kMostKeptBytes) kept_buffer = std::move(buffer_);
 }
 
 }  // namespace fastconv

@@ -9,6 +9,10 @@ namespace fastconv {
 /// Alignment of every buffer: a cache line, and the widest vector.
 inline constexpr std::size_t kAlignment = 64;
 
+/// Memory that is kept for later calls, by each thread and for results; more goes back to the
+/// system.
+inline constexpr std::size_t kMostKeptBytes = std::size_t{64} << 20;
+
 constexpr std::size_t round_up(std::size_t value, std::size_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }

@@ -95,12 +95,16 @@ void compute_from_memory(const Block<T>& block, const CorrelationSource<T>& sour
   constexpr std::int64_t kStreams = 16;
   constexpr auto kPiece = static_cast<std::int64_t>(4096 / sizeof(T));
   for (std::int64_t at = 0; at < length; at += kPiece) {
-    for (std::int64_t first = depth.first; first < depth.end; first += kStreams) {
-      const DepthRange<T> steps{first, std::min(first + kStreams, depth.end),
-                                depth.weights + (first - depth.first) * block.rows};
+    std::int64_t first = depth.first;
+    do {
+      DepthRange<T> steps = depth;
+      steps.first = first;
+      steps.end = std::min(first + kStreams, depth.end);
+      steps.weights += (first - depth.first) * block.rows;
       compute_along_pixels(block, {source.data + at, source.offsets, source.pixel_step}, steps,
                            std::min(kPiece, length - at), lanes, exact, sums + at, pitch);
-    }
+      first = steps.end;
+    } while (first < depth.end);
   }
 }
 

@@ -236,11 +236,11 @@ class PlanePacker {
   /// The rows of one slice of a channel are on their way from memory while the one before is
   /// packed: they are too short for the processor to foresee the next.
   void fetch_slice(std::int64_t offset) const {
-    constexpr std::int64_t kMostColumnBytes =
-        32;  // further apart, lines would be fetched for nothing
+    // Further apart, lines would be fetched for nothing.
+    constexpr std::int64_t kMostColumnBytes = 32;
     const std::int64_t column_bytes = source_.stride(4) * w_.step * source_.element_bytes();
-    if (repeats_input(padding_.mode) || column_bytes <= 0 || column_bytes > kMostColumnBytes)
-      return;
+    if (repeats_input(padding_.mode)) return;
+    if (column_bytes <= 0 || column_bytes > kMostColumnBytes) return;
     LinesAhead lines(
         source_.at(offset + (h_.start + h_.inside_first * h_.step) * source_.stride(3) +
                    (w_.start + w_.inside_first * w_.step) * source_.stride(4)),

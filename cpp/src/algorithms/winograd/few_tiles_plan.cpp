@@ -221,10 +221,9 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
   /// While the weights of a vector are transformed, those of the next are fetched.
   void transform_weights(const Call& call, std::int64_t group, const Panel<T>& panel,
                          std::int64_t tap, std::int64_t first, std::int64_t count, T* to) const {
-    constexpr std::int64_t kMostLanes = 16;
     constexpr std::int64_t kTaps = WeightTransform<T>::kTaps;
     constexpr std::int64_t kTogether = 4;  // source channels between fetches
-    alignas(kAlignment) T gathered[WeightTransform<T>::kGatheredSources * kTaps * kMostLanes];
+    alignas(kAlignment) T gathered[WeightTransform<T>::kMostGathered];
     const std::int64_t width = panel.vectors * lanes_;
     for_each_gathered(first, first + count, [&](std::int64_t source, std::int64_t sources) {
       for (std::int64_t v = 0; v < panel.vectors; ++v) {

@@ -5,11 +5,6 @@
 #include "runtime/aligned_buffer.hpp"
 
 namespace fastconv::winograd {
-namespace {
-
-constexpr std::int64_t kMostLanes = 16;
-
-}  // namespace
 
 template <class T>
 WeightTransform<T>::WeightTransform(const Geometry& geometry, const TensorView& weight,
@@ -28,7 +23,7 @@ void WeightTransform<T>::transform(std::int64_t group, std::int64_t first, std::
                                    std::int64_t frequency_pitch) const {
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t sources = geometry_.source_channels;
-  alignas(kAlignment) T taps[kGatheredSources * kTaps * kMostLanes];
+  alignas(kAlignment) T taps[kMostGathered];
   for (std::int64_t depth_tap = 0; depth_tap < geometry_.depth_taps; ++depth_tap) {
     T* to_slice = to + depth_tap * sources * to_pitch;
     for (std::int64_t source = 0; source < sources; source += kGatheredSources) {

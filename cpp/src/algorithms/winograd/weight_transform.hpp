@@ -14,6 +14,8 @@ class WeightTransform {
   static constexpr std::int64_t kTaps = 9;
   /// Source channels whose taps are gathered together.
   static constexpr std::int64_t kGatheredSources = 16;
+  /// Elements of their taps, with vectors of any instruction set.
+  static constexpr std::int64_t kMostGathered = kGatheredSources * kTaps * 16;
 
   WeightTransform(const Geometry& geometry, const TensorView& weight,
                   const TypedKernels<T>& kernels);

@@ -11,8 +11,6 @@ namespace {
 constexpr std::int64_t kBlockBytes = 1 << 20;
 constexpr std::int64_t kLeastTiles = 48;
 constexpr std::int64_t kMostTiles = 128;
-/// The widest kernel's.
-constexpr std::int64_t kMostVectors = 4;
 /// Where there would be fewer blocks than threads.
 constexpr std::int64_t kLeastSharedTiles = 12;
 
@@ -25,7 +23,8 @@ Schedule<T>::Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, 
       source_pitch(geometry.depth_taps * padded_source_channels),
       padded_destination_channels(ceil_divide(geometry.destination_channels, lanes) * lanes),
       depth(geometry.depth_taps * geometry.source_channels),
-      panels(make_panels(kernels, padded_destination_channels / lanes, kMostVectors)) {
+      panels(make_panels(kernels, padded_destination_channels / lanes,
+                         padded_destination_channels / lanes)) {
   choose_blocks(geometry, threads);
   choose_shares(geometry, threads);
 }
