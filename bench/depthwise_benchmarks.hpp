@@ -51,11 +51,9 @@ void register_depthwise_rows(const DepthwiseKernels<T>& kernels, std::int64_t si
             row_pointers<T>(gradient.data(), kDepthwiseRows, pitch);
         std::vector<std::int64_t> offsets;
         for (std::int64_t b = 0; b < side; ++b) offsets.push_back(b);
-        const RowGradient<T> block{rows.data(),    gradients.data(),
-                                   offsets.data(), 1,
-                                   kDepthwiseRows, kDepthwisePixels,
-                                   side,           side,
-                                   sums.data(),    side};
+        const RowGradient<T> block{
+            rows.data(),    gradients.data(), offsets.data(), 1,    kUnlimitedRow, 1,
+            kDepthwiseRows, kDepthwisePixels, side,           side, sums.data(),   side};
         for (auto _ : state) {
           kernels.row_gradient(block);
           benchmark::ClobberMemory();

@@ -75,6 +75,65 @@ TYPED_TEST(DepthwiseKernelsTest, RowsAreThePlainSum) {
   }
 }
 
+TYPED_TEST(DepthwiseKernelsTest, PairsOfRowsTakeTurns) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  const std::int64_t even_offsets[] = {1, 2};
+  const std::int64_t odd_offsets[] = {0, 1, 2};
+  for (const auto& [even_width, odd_width] :
+       std::initializer_list<std::pair<std::int64_t, std::int64_t>>{{1, 2}, {2, 3}, {2, 1}}) {
+    for (const std::int64_t height : {1, 2, 3, 5}) {
+      for (const std::int64_t step : {1, 2}) {
+        for (const std::int64_t count : {std::int64_t{1}, 2 * lanes - 1, 2 * lanes, 4 * lanes + 2,
+                                         8 * lanes, 13 * lanes + 1}) {
+          constexpr std::int64_t kRows = 7;
+          const std::int64_t pixels = (count + 1) / 2;
+          const std::int64_t pitch = (pixels + lanes - 1) / lanes * lanes + 3;
+          const std::int64_t source_rows = 1 + (kRows + height) * step;
+          GuardedArray<T> source(source_rows * pitch);
+          GuardedArray<T> even_weights(height * even_width);
+          GuardedArray<T> odd_weights(height * odd_width);
+          fill_random(source, this->random_);
+          fill_random(even_weights, this->random_);
+          fill_random(odd_weights, this->random_);
+          std::vector<const T*> rows;
+          for (std::int64_t r = 0; r < source_rows; ++r) rows.push_back(source.data() + r * pitch);
+          const RowTaps<T> even{rows.data(), even_weights.data(), even_offsets, step,
+                                height,      even_width};
+          const RowTaps<T> odd{rows.data(), odd_weights.data(), odd_offsets, step,
+                               height,      odd_width};
+          const RowTaps<T> evens[] = {even, even};
+          const RowTaps<T> odds[] = {odd, odd};
+          GuardedArray<T> out((kRows - 1) * (count + 2) + count);
+          fill_random(out, this->random_);
+          std::vector<T> expected(out.begin(), out.end());
+          for (std::int64_t y = 0; y < kRows; ++y) {
+            for (std::int64_t i = 0; i < count; ++i) {
+              const RowTaps<T>& taps = i % 2 == 0 ? even : odd;
+              T sum = T(2);
+              for (int repeat = 0; repeat < 2; ++repeat) {
+                for (std::int64_t a = 0; a < height; ++a) {
+                  for (std::int64_t b = 0; b < taps.width; ++b) {
+                    const T* row = rows[static_cast<std::size_t>(1 + (y + a) * step)];
+                    sum = multiply_add(taps.weights[a * taps.width + b],
+                                       row[taps.offsets[b] + i / 2], sum);
+                  }
+                }
+              }
+              expected[static_cast<std::size_t>(y * (count + 2) + i)] = sum;
+            }
+          }
+          this->kernels_.depthwise.row_pairs(
+              {evens, odds, 2, 1, kRows, count, out.data(), count + 2, T(2)});
+          ASSERT_TRUE(std::ranges::equal(out, expected))
+              << even_width << " and " << odd_width << " taps, " << height << " rows, step " << step
+              << ", " << count << " results";
+        }
+      }
+    }
+  }
+}
+
 TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
   using T = TypeParam;
   const std::int64_t lanes = this->kernels_.lanes;
@@ -241,10 +300,69 @@ TYPED_TEST(DepthwiseKernelsTest, GradientsAddThePlainSum) {
           }
         }
         this->kernels_.depthwise.row_gradient({source_rows.data(), gradient_rows.data(),
-                                               offsets.data(), 1, kRows, count, height, width,
-                                               sums.data(), width});
+                                               offsets.data(), 1, kUnlimitedRow, 1, kRows, count,
+                                               height, width, sums.data(), width});
         ASSERT_TRUE(std::ranges::equal(sums, expected))
             << height << "x" << width << " taps, rows of " << count;
+      }
+    }
+  }
+}
+
+TYPED_TEST(DepthwiseKernelsTest, GradientsOfRowsEndAtTheirLimits) {
+  using T = TypeParam;
+  const std::int64_t lanes = this->kernels_.lanes;
+  if (!this->kernels_.depthwise.masks_loads) GTEST_SKIP() << "loads are not masked";
+  for (const std::int64_t width : {1, 3, 5}) {
+    for (const std::int64_t step : {1, 2}) {
+      for (const std::int64_t count :
+           {std::int64_t{1}, lanes - 1, lanes, 3 * lanes, 5 * lanes + 1}) {
+        for (const std::int64_t missing : {0, 1, 2}) {
+          // Padding of 2 before the row, and `missing` elements that the last window lacks.
+          constexpr std::int64_t kBefore = 2;
+          constexpr std::int64_t kRows = 5;
+          constexpr std::int64_t kHeight = 3;
+          const std::int64_t source_count = (kRows - 1) * step + kHeight;
+          const std::int64_t size = (count - 1) * step + width - kBefore - missing;
+          if (size < 1) continue;
+          GuardedArray<T> source(source_count * size);
+          GuardedArray<T> gradient(kRows * count);
+          GuardedArray<T> sums(kHeight * width);
+          fill_random(source, this->random_);
+          fill_random(gradient, this->random_);
+          fill_random(sums, this->random_);
+          std::vector<const T*> source_rows;
+          std::vector<const T*> gradient_rows;
+          std::vector<std::int64_t> offsets;
+          for (std::int64_t r = 0; r < source_count; ++r) {
+            source_rows.push_back(source.data() + r * size - kBefore);
+          }
+          for (std::int64_t r = 0; r < kRows; ++r) {
+            gradient_rows.push_back(gradient.data() + r * count);
+          }
+          for (std::int64_t b = 0; b < width; ++b) offsets.push_back(b);
+          std::vector<T> expected(sums.begin(), sums.end());
+          for (std::int64_t a = 0; a < kHeight; ++a) {
+            for (std::int64_t b = 0; b < width; ++b) {
+              T& sum = expected[static_cast<std::size_t>(a * width + b)];
+              for (std::int64_t y = 0; y < kRows; ++y) {
+                for (std::int64_t p = 0; p < count; ++p) {
+                  const std::int64_t at = p * step + b - kBefore;
+                  if (at < 0 || at >= size) continue;
+                  sum = multiply_add(source[(y * step + a) * size + at], gradient[y * count + p],
+                                     sum);
+                }
+              }
+            }
+          }
+          this->kernels_.depthwise.row_gradient({source_rows.data(), gradient_rows.data(),
+                                                 offsets.data(), step,
+                                                 RowLimits{kBefore, size + kBefore}, 1, kRows,
+                                                 count, kHeight, width, sums.data(), width});
+          ASSERT_TRUE(std::ranges::equal(sums, expected))
+              << width << " taps, step " << step << ", rows of " << count << ", missing "
+              << missing;
+        }
       }
     }
   }
@@ -323,19 +441,6 @@ TYPED_TEST(DepthwiseKernelsTest, CopiesMoveEveryElement) {
             const bool inside = i >= 2 && i < 2 + taken;
             ASSERT_EQ(padded[r * pitch + i], inside ? from[r * count + (i - 2) * step] : T(0));
           }
-        }
-      }
-      const std::int64_t half = (count + 2 * lanes) / lanes * lanes;
-      GuardedArray<T> even(rows * half);
-      GuardedArray<T> odd(rows * half);
-      fill_random(even, this->random_);
-      fill_random(odd, this->random_);
-      GuardedArray<T> joined(rows * count);
-      this->kernels_.depthwise.interleave_rows(joined.data(), count, even.data(), odd.data(), half,
-                                               {rows, count});
-      for (std::int64_t r = 0; r < rows; ++r) {
-        for (std::int64_t i = 0; i < count; ++i) {
-          ASSERT_EQ(joined[r * count + i], (i % 2 == 0 ? even : odd)[r * half + i / 2]);
         }
       }
       if (rows > lanes) continue;

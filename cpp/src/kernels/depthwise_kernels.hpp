@@ -71,6 +71,26 @@ struct RowBlock {
 template <class T>
 using DepthwiseRowsFunction = void (*)(const RowBlock<T>& block);
 
+/// Results in pairs, as a stride of two leaves them to a gradient: out[y * pitch + 2 * p] and
+/// out[y * pitch + 2 * p + 1] = initial + the sums of `even` and of `odd` at pixel p, for `rows`
+/// rows of `count` results. The sets of both read the same rows, none of them empty, at columns
+/// that are neighbours. Reads whole vectors.
+template <class T>
+struct RowPairs {
+  const RowTaps<T>* even;
+  const RowTaps<T>* odd;
+  std::int64_t set_count;
+  std::int64_t first_row;  ///< in every set
+  std::int64_t rows;
+  std::int64_t count;
+  T* out;
+  std::int64_t pitch;
+  T initial;
+};
+
+template <class T>
+using DepthwiseRowPairsFunction = void (*)(const RowPairs<T>& block);
+
 /// A tap of a row: output pixel p reads the source p * source_step + offset elements behind the
 /// row's pointer, multiplied by the weights that lie `weight` behind those of the row.
 struct ChannelTap {
@@ -118,14 +138,16 @@ template <class T>
 using DepthwiseChannelsFunction = void (*)(const ChannelBlock<T>& block);
 
 /// Gradient of the weight, vectors along the pixels.
-/// sums[a * sums_pitch + b] += sum_{y, pixel} gradient[y][pixel] * rows[(y + a)][offsets[b] +
-/// pixel] for `rows` rows of `count` pixels and `height` x `width` taps. Reads nothing beyond the
-/// last pixel, so that nothing outside a window is multiplied.
+/// sums[a * sums_pitch + b] += sum_{y, pixel} gradient[y][pixel] * rows[y * source_step +
+/// a][offsets[b] + pixel * source_step] for `rows` rows of `count` pixels and `height` x `width`
+/// taps. Reads nothing beyond the last pixel, so that nothing outside a window is multiplied.
 template <class T>
 struct RowGradient {
   const T* const* source;    ///< rows, `row_step` apart for neighbouring taps
   const T* const* gradient;  ///< rows, `row_step` apart
   const std::int64_t* offsets;
+  std::int64_t source_step;  ///< 1, or 2 where loads are masked; then taps are neighbours
+  RowLimits limits;          ///< of source rows; none where loads are not masked
   std::int64_t row_step;
   std::int64_t rows;
   std::int64_t count;
@@ -188,21 +210,15 @@ struct PaddedRows {
 template <class T>
 using PadRowsFunction = void (*)(const PaddedRows<T>& block);
 
-/// to[r * to_pitch + 2 * i] = even[r * pitch + i] and to[r * to_pitch + 2 * i + 1] =
-/// odd[r * pitch + i], for rows of `count` results. Reads whole vectors.
-template <class T>
-using InterleaveRowsFunction = void (*)(T* to, std::int64_t to_pitch, const T* even, const T* odd,
-                                        std::int64_t pitch, BlockShape shape);
-
 template <class T>
 struct DepthwiseKernels {
   DepthwiseRowsFunction<T> rows;
+  DepthwiseRowPairsFunction<T> row_pairs;
   DepthwiseChannelsFunction<T> channels;
   DepthwiseRowGradientFunction<T> row_gradient;
   DepthwiseChannelGradientFunction<T> channel_gradient;
   PackChannelsFunction<T> pack_channels;
   PadRowsFunction<T> pad_rows;
-  InterleaveRowsFunction<T> interleave_rows;
   int channel_rows;  ///< output rows of `channels` at once
   bool masks_loads;  ///< so that short rows are read where they lie
   bool slides[8];    ///< widths of taps whose neighbours are shifted out of pairs of vectors

@@ -1,23 +1,10 @@
-/// Copies of rows for depthwise convolution: padded, thinned out and interleaved.
+/// Copies of rows for depthwise convolution: padded and thinned out.
 
-/// The pair of vectors that holds a[0], b[0], a[1], b[1], ...
-template <class T, int... kIndices>
-[[gnu::always_inline]] inline void interleave(Vec<T>& a, Vec<T>& b,
-                                              std::integer_sequence<int, kIndices...>) {
-  constexpr int kLanes = Vec<T>::kLanes;
-  const auto low = __builtin_shufflevector(
-      a.value, b.value, (kIndices % 2 == 0 ? kIndices / 2 : kLanes + kIndices / 2)...);
-  const auto high = __builtin_shufflevector(
-      a.value, b.value,
-      (kIndices % 2 == 0 ? kLanes / 2 + kIndices / 2 : kLanes + kLanes / 2 + kIndices / 2)...);
-  a.value = low;
-  b.value = high;
-}
-
-template <class T, int... kIndices>
-[[gnu::always_inline]] inline Vec<T> even_lanes(Vec<T> a, Vec<T> b,
-                                                std::integer_sequence<int, kIndices...>) {
-  return {__builtin_shufflevector(a.value, b.value, (2 * kIndices)...)};
+/// Elements kFirst, kFirst + 2, ... of two vectors that follow each other.
+template <int kFirst, class T, int... kIndices>
+[[gnu::always_inline]] inline Vec<T> every_second(Vec<T> a, Vec<T> b,
+                                                  std::integer_sequence<int, kIndices...>) {
+  return {__builtin_shufflevector(a.value, b.value, (kFirst + 2 * kIndices)...)};
 }
 
 template <class T>
@@ -55,34 +42,9 @@ void pad_rows(const PaddedRows<T>& block) {
           low = left < kLanes ? V::load_partial(pairs, left) : V::load(pairs);
           high = left > kLanes ? V::load_partial(pairs + kLanes, left - kLanes) : V::zero();
         }
-        even_lanes(low, high, kSequence).store(to + i);
+        every_second<0>(low, high, kSequence).store(to + i);
       }
     }
     fill_zeros(to + count, block.after);
-  }
-}
-
-template <class T>
-void interleave_rows(T* to, std::int64_t to_pitch, const T* even, const T* odd, std::int64_t pitch,
-                     BlockShape shape) {
-  using V = Vec<T>;
-  constexpr std::int64_t kLanes = V::kLanes;
-  for (std::int64_t r = 0; r < shape.rows; ++r, to += to_pitch, even += pitch, odd += pitch) {
-    for (std::int64_t i = 0; i < shape.count; i += 2 * kLanes) {
-      V low = V::load(even + i / 2);
-      V high = V::load(odd + i / 2);
-      interleave<T>(low, high, std::make_integer_sequence<int, V::kLanes>());
-      const std::int64_t left = shape.count - i;
-      if (left >= kLanes) {
-        low.store(to + i);
-      } else {
-        low.store_partial(to + i, left);
-      }
-      if (left >= 2 * kLanes) {
-        high.store(to + i + kLanes);
-      } else if (left > kLanes) {
-        high.store_partial(to + i + kLanes, left - kLanes);
-      }
-    }
   }
 }

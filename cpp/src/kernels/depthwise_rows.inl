@@ -67,12 +67,6 @@ struct WindowLanes<T, 0> {
   WindowLanes(std::int64_t, const RowLimits&) {}
 };
 
-/// Elements kFirst, kFirst + kStep, ... of two vectors that follow each other.
-template <int kFirst, int kStep, class V, int... kLane>
-[[gnu::always_inline]] inline V pick_lanes(V low, V high, std::integer_sequence<int, kLane...>) {
-  return {__builtin_shufflevector(low.value, high.value, (kFirst + kStep * kLane)...)};
-}
-
 /// One vector for each of kVectors, multiplied into output rows kFirst to kLast.
 template <int kFirst, int kLast, class T, int kRows, int kVectors>
 [[gnu::always_inline]] inline void add_tap(Vec<T> (&sums)[kRows][kVectors],
@@ -147,8 +141,8 @@ template <int kFirst, int kLast, class Columns, class T, int kRows, int kVectors
       } else {
         constexpr auto kEach = std::make_integer_sequence<int, kLanes>();
         const V high = load(v * kStep + 1);
-        window[0][v] = pick_lanes<0, 2>(low, high, kEach);
-        window[1][v] = pick_lanes<1, 2>(low, high, kEach);
+        window[0][v] = every_second<0>(low, high, kEach);
+        window[1][v] = every_second<1>(low, high, kEach);
       }
     }
     const auto add = [&]<int kTap>() [[gnu::always_inline]] {

@@ -15,6 +15,7 @@ namespace {
 #include "kernels/arithmetic.inl"
 
 #include "kernels/activation.inl"
+#include "kernels/depthwise_row_copies.inl"
 #include "kernels/depthwise_row_gradient.inl"
 #include "kernels/transpose.inl"
 
@@ -25,8 +26,9 @@ namespace {
 #include "kernels/channel_vectors.inl"
 #include "kernels/correlation.inl"
 #include "kernels/depthwise_channels.inl"
-#include "kernels/depthwise_row_copies.inl"
 #include "kernels/depthwise_rows.inl"
+
+#include "kernels/depthwise_row_pairs.inl"
 #include "kernels/fft.inl"
 #include "kernels/fft_rows.inl"
 #include "kernels/joined_channels.inl"
@@ -125,12 +127,12 @@ constexpr TypedKernels<T> make_typed_kernels() {
                    exchange_row<T, true>, exchange_row<T, false>};
     kernels.complex_product = {kComplexProduct<T>.entries, kComplexProduct<T>.count};
     kernels.depthwise = {depthwise_rows<T>,
+                         depthwise_row_pairs<T>,
                          depthwise_channels<T>,
                          depthwise_row_gradient<T>,
                          depthwise_channel_gradient<T>,
                          pack_channels<T>,
                          pad_rows<T>,
-                         interleave_rows<T>,
                          kChannelRows,
                          kMaskedLoads,
                          {}};

@@ -72,6 +72,7 @@ class RowCorrelation {
     std::int64_t n;
     direct::Extent origin;
     const T* packed;  ///< null in place
+    bool pairs;       ///< two phases of a row are computed together
   };
   /// Source rows of one channel and slice that the tap rows of a group read.
   struct RowSet {
@@ -101,10 +102,13 @@ class RowCorrelation {
                     const Memory& memory) const;
   const T** find_rows(const PassArrays<T>& arrays, const Zone& zone, const RowSet& set,
                       const Memory& memory, const T** rows) const;
+  std::int64_t find_taps(const PassArrays<T>& arrays, const Phase& phase, const Zone& zone,
+                         std::int64_t group, std::int64_t channel, std::int64_t jd,
+                         const Memory& memory) const;
+  void run_pair(const PassArrays<T>& arrays, const Phase& even, const Phase& odd, const Zone& zone,
+                std::int64_t group, std::int64_t channel, const Memory& memory) const;
   void run_phase(const PassArrays<T>& arrays, const Phase& phase, const Zone& zone,
-                 std::int64_t group, std::int64_t channel, const Memory& memory, T* joined) const;
-  void store_joined(const PassArrays<T>& arrays, const Phase& odd, const Zone& zone,
-                    std::int64_t channel, const Memory& memory) const;
+                 std::int64_t group, std::int64_t channel, const Memory& memory) const;
 
   PassDescription<T> pass_;
   direct::Tile tile_;
@@ -119,7 +123,7 @@ class RowCorrelation {
   std::int64_t most_rows_ahead_ = 0;
   bool pads_zeros_ = false;      ///< and steps through rows by 1 or 2
   bool reads_in_place_ = false;  ///< where the elements of a row lie side by side
-  bool interleaves_ = false;     ///< two phases of a row
+  bool pairs_phases_ = false;    ///< of a row, where the kernel can write the destination
 };
 
 /// Whether vectors run along channels, and whether the source is packed for it.

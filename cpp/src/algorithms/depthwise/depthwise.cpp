@@ -24,9 +24,10 @@ std::optional<std::string> refuses(const Problem& problem) {
 /// faster in most layouts, but not where their gradients are added up. Wide kernels have less to
 /// gain.
 double estimate_cost(const Problem& problem, int threads) {
-  // Phases that are interleaved along a row leave it little ahead, or behind where rows are long.
-  const bool interleaves =
-      problem.pass == Pass::backward_input && !problem.channels_last && problem.axes[2].stride > 1;
+  // More than two phases along a row are stored one after the other, which leaves it little ahead,
+  // or behind where rows are long.
+  const bool many_phases =
+      problem.pass == Pass::backward_input && !problem.channels_last && problem.axes[2].stride > 2;
   const bool long_rows = problem.axes[2].output > 2 * active_kernels().float32.lanes;
   const bool wide = problem.axes[2].kernel > 7;
   // Without masks the ends of rows are slow, and narrow vectors leave loads to limit wide kernels.
@@ -37,7 +38,7 @@ double estimate_cost(const Problem& problem, int threads) {
                        problem.axes[1].stride == 1 && problem.axes[2].stride == 1;
   const double ratio = adds_up                           ? (problem.channels_last ? 0.95 : 0.75)
                        : problem.k != problem.g || loads ? 1.25
-                       : interleaves                     ? (long_rows ? 1.05 : 0.7)
+                       : many_phases                     ? (long_rows ? 1.05 : 0.7)
                        : wide                            ? 0.85
                                                          : 0.5;
   return ratio * direct::estimate_cost(problem, threads);

@@ -3,7 +3,7 @@
 ///     parallel for each image, block of channels, tile
 ///       pack the tile's source into padded planes (direct/tile.hpp), unless
 ///         the kernel reads its rows where they lie                             [L1, L2]
-///       for each destination channel, phase
+///       for each destination channel, phase (or pair of phases along a row)
 ///         for each set of rows that meets the same tap rows
 ///           the kernel: rows x vectors of pixels in registers, all taps        [registers]
 ///         store, unless the kernel wrote the destination itself
@@ -99,8 +99,8 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
   pads_zeros_ = (pass_.problem.padding_mode == PaddingMode::zeros ||
                  pass_.problem.pass == Pass::backward_input) &&
                 phases.source_step <= 2;
-  interleaves_ = w_axis.runs.size() == 2 && w_axis.runs[0].run->destination_step == 2 &&
-                 d_axis.phases.count == 1;
+  pairs_phases_ = w_axis.runs.size() == 2 && w_axis.runs[0].run->destination_step == 2 &&
+                  pass_.problem.activation == Activation::none && !pass_.problem.accumulate;
   const auto& axes = pass_.problem.axes;
   std::int64_t taps = 0;
   for (const TapRun& d : d_axis.runs) {
@@ -129,6 +129,9 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
         taps = static_cast<std::int64_t>(kernel_index_.size());
       }
     }
+  }
+  for (const Phase& phase : phases_) {
+    pairs_phases_ = pairs_phases_ && phase.columns == RowColumns::neighbours;
   }
   const DepthwiseKernels<T>& kernels = pass_.kernels.depthwise;
   if (pads_zeros_ && phases.source_step == 1) {
@@ -175,12 +178,10 @@ typename RowCorrelation<T>::Memory RowCorrelation<T>::lay_out(Arena& arena) cons
   const std::int64_t zeros = reads_in_place_ ? pass_.axes[2].phases.source_step *
                                                    (tile_.pitch[2] + 8 * pass_.kernels.lanes)
                                              : 0;
-  const std::int64_t sum_rows =
-      interleaves_ ? 2 * tile_.size[1] : std::min(kSumRows, tile_.size[1]);
   return {arena.take<T>(count(packed)), arena.take<T>(count(zeros)),
-          arena.take<T>(count(sum_rows * sums_pitch())),
+          arena.take<T>(count(std::min(kSumRows, tile_.size[1]) * sums_pitch())),
           arena.take<const T*>(count(row_sets_ * (tile_.pitch[1] + most_rows_ahead_))),
-          arena.take<RowTaps<T>>(count(row_sets_))};
+          arena.take<RowTaps<T>>(count(2 * row_sets_))};
 }
 
 template <class T>
@@ -206,11 +207,13 @@ void RowCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t item,
   const std::int64_t first = item % group_blocks_ * groups_per_item_;
   const std::int64_t end = std::min(first + groups_per_item_, pass_.problem.g);
   const std::int64_t n = item / group_blocks_;
-  Zone zone{n, origin, memory.packed};
+  Zone zone{n, origin, memory.packed, false};
   const bool rows_lie = arrays.source.stride(4) == 1 && pads_zeros_;
   const bool interleaved = arrays.source.stride(1) == 1 && pass_.problem.g > 1;
   const std::int64_t together = interleaved ? groups_together_ : 1;
-  const bool in_place = reads_in_place_ && rows_lie;
+  // Pairs of phases read whole vectors, of padded rows.
+  zone.pairs = pairs_phases_ && arrays.destination.stride(4) == 1;
+  const bool in_place = reads_in_place_ && rows_lie && !zone.pairs;
   if (in_place) {
     std::fill_n(memory.zeros,
                 pass_.axes[2].phases.source_step * (tile_.pitch[2] + 8 * pass_.kernels.lanes),
@@ -220,7 +223,7 @@ void RowCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t item,
     const std::int64_t groups = std::min(together, end - group);
     if (in_place) {
       for (std::int64_t g = 0; g < groups; ++g) {
-        run_channels(arrays, {n, origin, nullptr}, group + g, memory);
+        run_channels(arrays, {n, origin, nullptr, false}, group + g, memory);
       }
       continue;
     }
@@ -294,40 +297,16 @@ void RowCorrelation<T>::pack_rows(const PassArrays<T>& arrays, const Zone& zone,
 template <class T>
 void RowCorrelation<T>::run_channels(const PassArrays<T>& arrays, const Zone& zone,
                                      std::int64_t group, const Memory& memory) const {
-  const Problem& problem = pass_.problem;
-  const bool joins = interleaves_ && arrays.destination.stride(4) == 1 &&
-                     problem.activation == Activation::none && !problem.accumulate;
   for (std::int64_t m = 0; m < pass_.destinations; ++m) {
     const std::int64_t channel = group * pass_.destinations + m;
-    for (std::size_t i = 0; i < phases_.size(); ++i) {
-      const bool odd = i % 2 == 1;
-      T* joined = joins ? memory.sums + (odd ? tile_.size[1] * sums_pitch() : 0) : nullptr;
-      run_phase(arrays, phases_[i], zone, group, channel, memory, joined);
-      if (joins && odd) store_joined(arrays, phases_[i], zone, channel, memory);
+    for (std::size_t i = 0; i < phases_.size(); i += zone.pairs ? 2 : 1) {
+      if (zone.pairs) {
+        run_pair(arrays, phases_[i], phases_[i + 1], zone, group, channel, memory);
+      } else {
+        run_phase(arrays, phases_[i], zone, group, channel, memory);
+      }
     }
   }
-}
-
-/// Stores the two phases of a row that were computed one after the other.
-template <class T>
-void RowCorrelation<T>::store_joined(const PassArrays<T>& arrays, const Phase& odd,
-                                     const Zone& zone, std::int64_t channel,
-                                     const Memory& memory) const {
-  const auto& [d, h, w] = odd.runs;
-  const direct::RealView& destination = arrays.destination;
-  const Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
-  if (size[0] == 0 || size[1] == 0) return;
-  const TapRun& even = pass_.axes[2].runs[0];
-  const std::int64_t even_count =
-      std::clamp<std::int64_t>(even.run->count - zone.origin[2], 0, tile_.size[2]);
-  const std::int64_t at = zone.n * destination.stride(0) + channel * destination.stride(1) +
-                          d->run->destination(zone.origin[0]) * destination.stride(2) +
-                          h->run->destination(zone.origin[1]) * destination.stride(3) +
-                          even.run->destination(zone.origin[2]);
-  pass_.kernels.depthwise.interleave_rows(reinterpret_cast<T*>(destination.at(at)),
-                                          h->run->destination_step * destination.stride(3),
-                                          memory.sums, memory.sums + tile_.size[1] * sums_pitch(),
-                                          sums_pitch(), {size[1], even_count + size[2]});
 }
 
 /// One row of the source for each position that the tap rows of a set meet.
@@ -361,10 +340,78 @@ const T** RowCorrelation<T>::find_rows(const PassArrays<T>& arrays, const Zone& 
   return rows;
 }
 
+/// The sets of taps that slice jd of a phase adds up; returns how many.
+template <class T>
+std::int64_t RowCorrelation<T>::find_taps(const PassArrays<T>& arrays, const Phase& phase,
+                                          const Zone& zone, std::int64_t group,
+                                          std::int64_t channel, std::int64_t jd,
+                                          const Memory& memory) const {
+  const auto& [d, h, w] = phase.runs;
+  const Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
+  const std::int64_t width = w->run->tap_count();
+  const std::int64_t* offsets =
+      (zone.packed == nullptr ? offsets_in_place_ : offsets_).data() + phase.first_offset;
+  std::int64_t sets = 0;
+  const T** rows = memory.rows;
+  const T* weights = arrays.weights + (channel * taps_met() + phase.first_tap) * pass_.sources;
+  for (std::int64_t s = 0; s < pass_.sources; ++s) {
+    for (const TapGroup& dg : d->groups) {
+      for (std::int64_t td = 0; td < dg.count; ++td) {
+        for (const TapGroup& hg : h->groups) {
+          memory.taps[sets++] = {rows, weights, offsets, h->step, hg.count, width};
+          rows = find_rows(arrays, zone,
+                           {group, s, dg.plane, jd + dg.shift + td * d->step, hg.plane, hg.shift,
+                            size[1] + (hg.count - 1) * h->step + kRowsAhead * h->step},
+                           memory, rows);
+          weights += hg.count * width;
+        }
+      }
+    }
+  }
+  return sets;
+}
+
+/// Two phases of the same rows, whose pixels take turns in the destination.
+template <class T>
+void RowCorrelation<T>::run_pair(const PassArrays<T>& arrays, const Phase& even, const Phase& odd,
+                                 const Zone& zone, std::int64_t group, std::int64_t channel,
+                                 const Memory& memory) const {
+  const auto& [d, h, w] = even.runs;
+  const direct::RealView& destination = arrays.destination;
+  const Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
+  const std::int64_t odd_count =
+      std::clamp<std::int64_t>(odd.runs[2]->run->count - zone.origin[2], 0, tile_.size[2]);
+  const std::int64_t odd_width = odd.runs[2]->run->tap_count();
+  for (std::int64_t jd = 0; jd < size[0]; ++jd) {
+    const std::int64_t sets = find_taps(arrays, even, zone, group, channel, jd, memory);
+    RowTaps<T>* odd_taps = memory.taps + sets;
+    const T* weights = arrays.weights + (channel * taps_met() + odd.first_tap) * pass_.sources;
+    for (std::int64_t i = 0; i < sets; ++i) {
+      odd_taps[i] = memory.taps[i];
+      odd_taps[i].weights = weights;
+      odd_taps[i].offsets = offsets_.data() + odd.first_offset;
+      odd_taps[i].width = odd_width;
+      weights += odd_taps[i].height * odd_width;
+    }
+    const std::int64_t to = zone.n * destination.stride(0) + channel * destination.stride(1) +
+                            d->run->destination(zone.origin[0] + jd) * destination.stride(2) +
+                            w->run->destination(zone.origin[2]);
+    for (std::int64_t first = 0; first < std::min(h->step, size[1]); ++first) {
+      const std::int64_t row = h->run->destination(zone.origin[1] + first);
+      pass_.kernels.depthwise.row_pairs(
+          {memory.taps, odd_taps, sets, first, ceil_divide(size[1] - first, h->step),
+           size[2] + odd_count,
+           reinterpret_cast<T*>(destination.at(to + row * destination.stride(3))),
+           h->step * h->run->destination_step * destination.stride(3),
+           arrays.bias == nullptr ? T(0) : arrays.bias[channel]});
+    }
+  }
+}
+
 template <class T>
 void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phase, const Zone& zone,
-                                  std::int64_t group, std::int64_t channel, const Memory& memory,
-                                  T* joined) const {
+                                  std::int64_t group, std::int64_t channel,
+                                  const Memory& memory) const {
   const auto& [d, h, w] = phase.runs;
   const Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
   if (size[0] == 0 || size[1] == 0 || size[2] == 0) return;
@@ -380,26 +427,8 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
   const direct::AxisPhases& columns = pass_.axes[2].phases;
   const std::int64_t column = columns.source_first + columns.source_step * zone.origin[2];
   const RowLimits limits = in_place ? RowLimits{-column, source_size(2) - column} : kUnlimitedRow;
-  const std::int64_t* offsets =
-      (in_place ? offsets_in_place_ : offsets_).data() + phase.first_offset;
   for (std::int64_t jd = 0; jd < size[0]; ++jd) {
-    std::int64_t sets = 0;
-    const T** rows = memory.rows;
-    const T* weights = arrays.weights + (channel * taps_met() + phase.first_tap) * pass_.sources;
-    for (std::int64_t s = 0; s < pass_.sources; ++s) {
-      for (const TapGroup& dg : d->groups) {
-        for (std::int64_t td = 0; td < dg.count; ++td) {
-          for (const TapGroup& hg : h->groups) {
-            memory.taps[sets++] = {rows, weights, offsets, h->step, hg.count, width};
-            rows = find_rows(arrays, zone,
-                             {group, s, dg.plane, jd + dg.shift + td * d->step, hg.plane, hg.shift,
-                              size[1] + (hg.count - 1) * h->step + kRowsAhead * h->step},
-                             memory, rows);
-            weights += hg.count * width;
-          }
-        }
-      }
-    }
+    std::int64_t sets = find_taps(arrays, phase, zone, group, channel, jd, memory);
     if (width == 0) sets = 0;
     const std::int64_t to =
         zone.n * arrays.destination.stride(0) + channel * arrays.destination.stride(1) +
@@ -409,7 +438,7 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
       const std::int64_t row_count = ceil_divide(size[1] - first, h->step);
       const std::int64_t to_pitch =
           h->step * h->run->destination_step * arrays.destination.stride(3);
-      const std::int64_t most = writes || joined != nullptr ? row_count : kSumRows;
+      const std::int64_t most = writes ? row_count : kSumRows;
       for (std::int64_t y = 0; y < row_count; y += most) {
         RowBlock<T> block{memory.taps,
                           sets,
@@ -424,16 +453,13 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
         std::byte* at =
             arrays.destination.at(to + h->run->destination(zone.origin[1] + first + y * h->step) *
                                            arrays.destination.stride(3));
-        if (joined != nullptr) {
-          block.out = joined + first * sums_pitch();
-          block.pitch = h->step * sums_pitch();
-        } else if (writes) {
+        if (writes) {
           block.out = reinterpret_cast<T*>(at);
           block.pitch = to_pitch;
           block.streams = pass_.streams_result();
         }
         pass_.kernels.depthwise.rows(block);
-        if (!writes && joined == nullptr) {
+        if (!writes) {
           pass_.kernels.store_block[type](at, to_pitch, to_step, memory.sums, sums_pitch(),
                                           {block.rows, size[2]}, epilogue);
         }

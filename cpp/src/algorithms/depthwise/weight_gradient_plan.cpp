@@ -3,7 +3,8 @@
 ///
 ///     parallel for each block of channels, piece of the reduction
 ///       for each (image, tile) of the piece
-///         pack the input into padded planes                                    [L1, L2]
+///         pack the input into padded planes, unless the kernel reads rows
+///         where they lie                                                       [L1, L2]
 ///         for each tile of taps: the kernel over all pixels                    [sums in registers]
 ///     add up the pieces in their order
 ///
@@ -83,6 +84,10 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                             group.kernel + t * group.kernel_step});
       }
     }
+    const auto& [d, h, w] = problem.axes;
+    masks_padding_ = kernels_.depthwise.masks_loads && problem.padding_mode == PaddingMode::zeros &&
+                     (w.stride == 1 || (w.stride == 2 && w.dilation == 1 && h.dilation == 1 &&
+                                        (h.stride == 2 || h.output == 1)));
   }
 
   std::size_t workspace_bytes() const override {
@@ -186,9 +191,10 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
 
   Memory lay_out_rows(Arena& arena) const {
     const Tile& tile = along_rows_.tile;
-    return lay_out(arena, along_rows_, multiplier_ * taps_, tile.channel_size(),
+    return lay_out(arena, along_rows_, multiplier_ * taps_,
+                   std::max(tile.channel_size(), zero_row_size() + taps_),
                    tile.size[1] * tile.size[2], static_cast<std::int64_t>(columns_.size()),
-                   tile.pitch[1] + tile.size[1]);
+                   most_source_rows() + tile.size[1]);
   }
 
   Memory lay_out_channels(Arena& arena) const {
@@ -209,17 +215,75 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
            (problem_.axes[2].output <= 3 * kernels_.lanes / 2 || lone_rows);
   }
 
+  /// Stands for a row in the padding; sums of taps in the order of the source lie behind it.
+  std::int64_t zero_row_size() const {
+    return axes_[2].phases.source_step * (along_rows_.tile.size[2] + axes_[2].phases.reach + 1);
+  }
+
+  std::int64_t most_source_rows() const {
+    return std::max(along_rows_.tile.pitch[1],
+                    problem_.axes[1].stride * along_rows_.tile.size[1] + problem_.axes[1].kernel);
+  }
+
+  /// Rows of a channel's slice `sd` where they lie, from column `column` on.
+  void find_rows(const RealView& input, std::int64_t n, std::int64_t channel, std::int64_t sd,
+                 std::int64_t first, std::int64_t spacing, std::int64_t count, std::int64_t column,
+                 const ThreadMemory& memory) const {
+    const bool outside = sd < 0 || sd >= problem_.axes[0].input;
+    const std::int64_t base =
+        n * input.stride(0) + channel * input.stride(1) + sd * input.stride(2) + column;
+    for (std::int64_t p = 0; p < count; ++p) {
+      const std::int64_t sh = first + p * spacing;
+      memory.rows[p] = outside || sh < 0 || sh >= problem_.axes[1].input
+                           ? memory.packed
+                           : reinterpret_cast<const T*>(input.at(base + sh * input.stride(3)));
+    }
+  }
+
+  /// Taps of every second pixel are neighbours for the kernel, but sums are in the order of planes.
+  T* add_every_second(const RowGradient<T>& taps, T* sums) const {
+    std::fill_n(taps.sums, taps.height * taps.width, T(0));
+    kernels_.depthwise.row_gradient(taps);
+    const direct::AxisPhases& rows = axes_[1].phases;
+    const direct::AxisPhases& columns = axes_[2].phases;
+    for (const TapGroup& group : axes_[1].runs[0].groups) {
+      for (std::int64_t t = 0; t < group.count; ++t) {
+        const T* row =
+            taps.sums + taps.width * (rows.residues[static_cast<std::size_t>(group.plane)] +
+                                      rows.source_step * (group.shift + t * axes_[1].runs[0].step));
+        for (const Column& column : columns_) {
+          *sums++ += row[columns.residues[static_cast<std::size_t>(column.plane)] +
+                         columns.source_step * column.shift];
+        }
+      }
+    }
+    return sums;
+  }
+
   void add_rows(const RealView& input, const RealView& gradient, std::int64_t n,
                 const Extent& origin, std::int64_t group, const ThreadMemory& memory,
                 T* sums) const {
     const Tile& tile = along_rows_.tile;
     const Extent size = tile.size_at(origin);
-    direct::pack_source(tile, direct::input_padding(problem_), origin, input, n, group, 1,
-                        kernels_.load_block[static_cast<int>(input.type())], memory.packed);
+    const direct::AxisPhases& rows = axes_[1].phases;
+    const direct::AxisPhases& columns = axes_[2].phases;
+    const bool in_place = masks_padding_ && input.stride(4) == 1;
+    if (in_place) {
+      std::fill_n(memory.packed, zero_row_size(), T(0));
+    } else {
+      direct::pack_source(tile, direct::input_padding(problem_), origin, input, n, group, 1,
+                          kernels_.load_block[static_cast<int>(input.type())], memory.packed);
+    }
+    const std::int64_t first_column = columns.source_first + columns.source_step * origin[2];
+    const RowLimits limits =
+        in_place ? RowLimits{-first_column, problem_.axes[2].input - first_column} : kUnlimitedRow;
     const std::int64_t width = static_cast<std::int64_t>(columns_.size());
+    const bool every_second = in_place && columns.source_step == 2;
     for (std::int64_t b = 0; b < width; ++b) {
       const Column& column = columns_[static_cast<std::size_t>(b)];
-      memory.offsets[b] = column.plane * tile.plane_size + column.shift;
+      memory.offsets[b] = every_second ? b
+                          : in_place   ? column.shift
+                                       : column.plane * tile.plane_size + column.shift;
     }
     const std::int64_t step = axes_[1].runs[0].step;
     for (std::int64_t m = 0; m < multiplier_; ++m, sums += taps_) {
@@ -237,20 +301,41 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
               {size[1], size[2]});
           from = memory.gradient;
         }
-        const T** gradient_rows = memory.rows + tile.pitch[1];
+        const T** gradient_rows = memory.rows + most_source_rows();
         for (std::int64_t y = 0; y < size[1]; ++y) gradient_rows[y] = from + y * pitch;
         T* to = sums;
+        if (every_second) {
+          for (const TapGroup& dg : axes_[0].runs[0].groups) {
+            for (std::int64_t td = 0; td < dg.count; ++td) {
+              const std::int64_t depth = jd + dg.shift + td * axes_[0].runs[0].step;
+              find_rows(input, n, group, axes_[0].source(dg.plane, origin[0] + depth),
+                        rows.source_first + rows.source_step * origin[1], 1,
+                        2 * (size[1] - 1) + problem_.axes[1].kernel, first_column, memory);
+              to = add_every_second(
+                  {memory.rows, gradient_rows, memory.offsets, 2, limits, 1, size[1], size[2],
+                   problem_.axes[1].kernel, width, memory.packed + zero_row_size(), width},
+                  to);
+            }
+          }
+          continue;
+        }
         for_each_row_set([&](const TapGroup& dg, std::int64_t td, const TapGroup& hg) {
-          const std::int64_t plane =
-              (dg.plane * tile.phases[1]->plane_count() + hg.plane) * tile.phases[2]->plane_count();
           const std::int64_t depth = jd + dg.shift + td * axes_[0].runs[0].step;
-          const T* row = memory.packed + plane * tile.plane_size +
-                         (depth * tile.pitch[1] + hg.shift) * tile.pitch[2];
-          const std::int64_t rows = size[1] + (hg.count - 1) * step;
-          for (std::int64_t p = 0; p < rows; ++p) memory.rows[p] = row + p * tile.pitch[2];
+          const std::int64_t row_count = size[1] + (hg.count - 1) * step;
+          if (in_place) {
+            find_rows(input, n, group, axes_[0].source(dg.plane, origin[0] + depth),
+                      axes_[1].source(hg.plane, origin[1] + hg.shift), rows.source_step, row_count,
+                      first_column, memory);
+          } else {
+            const std::int64_t plane = (dg.plane * tile.phases[1]->plane_count() + hg.plane) *
+                                       tile.phases[2]->plane_count();
+            const T* row = memory.packed + plane * tile.plane_size +
+                           (depth * tile.pitch[1] + hg.shift) * tile.pitch[2];
+            for (std::int64_t p = 0; p < row_count; ++p) memory.rows[p] = row + p * tile.pitch[2];
+          }
           for (std::int64_t first = 0; first < std::min(step, size[1]); ++first) {
             kernels_.depthwise.row_gradient(
-                {memory.rows + first, gradient_rows + first, memory.offsets, step,
+                {memory.rows + first, gradient_rows + first, memory.offsets, 1, limits, step,
                  ceil_divide(size[1] - first, step), size[2], hg.count, width, to, width});
           }
           to += hg.count * width;
@@ -410,6 +495,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   Cut along_rows_;
   Cut along_channels_;
   std::vector<Column> columns_;
+  bool masks_padding_ = false;  ///< of rows that are read where they lie
 };
 
 }  // namespace
