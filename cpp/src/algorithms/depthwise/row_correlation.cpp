@@ -21,8 +21,10 @@ using direct::Extent;
 
 namespace {
 
-/// Packed source of one channel; several channels that memory interleaves may take four times it.
+/// Packed source of one channel, or of all that one result adds up; several channels that memory
+/// interleaves may take four times the first.
 constexpr std::int64_t kTileBytes = 128 * 1024;
+constexpr std::int64_t kAddedBytes = 640 * 1024;
 constexpr std::int64_t kInterleavedBytes = 512 * 1024;
 constexpr std::int64_t kInterleavedGroups = 16;
 /// Source elements that an item of work should have at least.
@@ -33,6 +35,8 @@ constexpr std::int64_t kRowsAhead = 4;
 constexpr std::int64_t kLeastCutRow = 4096;
 /// Rows that share what the kernel loads; with large kernels columns are cut rather than these.
 constexpr std::int64_t kLeastRows = 8;
+/// Rows of a register tile.
+constexpr std::int64_t kMostStrip = 4;
 /// Rows of sums on their way into a destination that the kernel cannot write.
 constexpr std::int64_t kSumRows = 16;
 /// Vectors of a row from which on its ends may be slow.
@@ -71,10 +75,15 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
   const auto bytes = [&] {
     return pass_.sources * tile_.channel_size() * static_cast<std::int64_t>(sizeof(T));
   };
-  while (bytes() > kTileBytes) {
+  while (bytes() > (pass_.sources > 1 ? kAddedBytes : kTileBytes)) {
     if (tile_.size[0] * tile_.size[1] > kLeastRows && tile_.halve(kLeastCutRow)) continue;
     if (tile_.size[2] < 16 * pass_.kernels.lanes) break;
     tile_.cut({tile_.size[0], tile_.size[1], ceil_divide(tile_.size[2], 2)});
+  }
+  // The kernel takes as many rows at a time as it has tap rows: none should be left over.
+  const std::int64_t strip = std::min(kMostStrip, pass_.problem.axes[1].kernel);
+  if (tile_.tiles[1] > 1) {
+    tile_.cut({tile_.size[0], ceil_divide(tile_.size[1], strip) * strip, tile_.size[2]});
   }
   groups_together_ = std::clamp<std::int64_t>(kInterleavedBytes / bytes(), 1,
                                               std::min(kInterleavedGroups, pass_.problem.g));

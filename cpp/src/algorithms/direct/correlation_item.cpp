@@ -54,25 +54,70 @@ CorrelationItem<T>::CorrelationItem(const CorrelationCall<T>& call, const Region
       kernels_(call.kernels),
       region_(region),
       memory_(memory) {
-  const Tile& tile = region.tile;
-  const std::int64_t share = item % region.channel_shares;
-  item /= region.channel_shares;
-  origin_ = tile.origin(item % tile.tile_count());
-  item /= tile.tile_count();
-  first_group_ = item % schedule_.group_blocks() * schedule_.groups_per_item;
-  groups_ = std::min(schedule_.groups_per_item, call.problem.g - first_group_);
-  n_ = item / schedule_.group_blocks() * region.images_per_item;
-  images_ = std::min(region.images_per_item, call.problem.n - n_);
-  first_block_ = share * schedule_.block_count() / region.channel_shares;
-  end_block_ = (share + 1) * schedule_.block_count() / region.channel_shares;
+  const Place place = place_of(item);
+  n_ = place.n;
+  images_ = place.images;
+  origin_ = place.origin;
+  first_group_ = place.first_group;
+  groups_ = place.groups;
+  first_block_ = place.blocks.first;
+  end_block_ = place.blocks.end;
   in_place_ =
       call.in_place != nullptr &&
       call.in_place->possible(origin_, n_, images_, first_group_ * schedule_.source_channels,
                               groups_ * schedule_.source_channels, kernels_.lanes);
+  if (item + 1 < region.items) next_source_ = source_lines(place_of(item + 1));
 }
 
 template <class T>
-void CorrelationItem<T>::compute() const {
+typename CorrelationItem<T>::Place CorrelationItem<T>::place_of(std::int64_t item) const {
+  const Tile& tile = region_.tile;
+  const std::int64_t share = item % region_.channel_shares;
+  item /= region_.channel_shares;
+  Place place{};
+  place.origin = tile.origin(item % tile.tile_count());
+  item /= tile.tile_count();
+  place.first_group = item % schedule_.group_blocks() * schedule_.groups_per_item;
+  place.groups = std::min(schedule_.groups_per_item, call_.problem.g - place.first_group);
+  place.n = item / schedule_.group_blocks() * region_.images_per_item;
+  place.images = std::min(region_.images_per_item, call_.problem.n - place.n);
+  place.blocks = {share * schedule_.block_count() / region_.channel_shares,
+                  (share + 1) * schedule_.block_count() / region_.channel_shares};
+  return place;
+}
+
+/// What an item reads, shared out over this item's work; nothing if this one reads the same.
+template <class T>
+LinesAhead CorrelationItem<T>::source_lines(const Place& place) const {
+  const bool same =
+      place.n == n_ && place.origin == origin_ && place.first_group == first_group_;
+  if (same || !region_.reads || kernels_.channels_per_element > 1) return {};
+  LinesAhead lines =
+      lines_of_tile(region_.tile, place.origin, call_.padding.sizes, call_.source,
+                    {place.n, place.images, place.first_group * schedule_.source_channels,
+                     place.groups * schedule_.source_channels});
+  const bool by_channel = schedule_.lanes_along == LanesAlong::channels;
+  const std::int64_t positions = by_channel
+                                     ? kMaxCorrelationPixels
+                                     : schedule_.blocks.front().kernels[kMaxCorrelationVectors]
+                                               ->vectors *
+                                           kernels_.lanes;
+  std::int64_t calls = 0;
+  for (const Phase& phase : region_.phases) {
+    const Extent size = region_.tile.size_at(origin_, phase.runs);
+    if (product(size) == 0) continue;
+    const auto [runs, length] = flat_runs(size, in_place_ ? size : region_.tile.pitch,
+                                          region_.flattening);
+    calls += runs * ceil_divide(length, positions) * groups_ * (end_block_ - first_block_) *
+             (by_channel ? images_ : 1) *
+             std::max<std::int64_t>(1, ceil_divide(phase.depth(), kDepthChunk));
+  }
+  lines.share_out(std::max<std::int64_t>(1, calls));
+  return lines;
+}
+
+template <class T>
+void CorrelationItem<T>::compute() {
   const std::int64_t part =
       in_place_ || !region_.reads ? schedule_.source_channels : region_.sources_per_item;
   if (packs_whole_blocks()) {
@@ -107,7 +152,7 @@ bool CorrelationItem<T>::packs_whole_blocks() const {
 
 /// Each block's weights are packed for all phases at once: every line of their memory is read once.
 template <class T>
-void CorrelationItem<T>::compute_whole_blocks() const {
+void CorrelationItem<T>::compute_whole_blocks() {
   const ChannelRange sources{0, schedule_.source_channels};
   const CallWeights<T>& weights = call_.weights;
   if (region_.reads && !in_place_) pack(sources);
@@ -217,7 +262,7 @@ bool CorrelationItem<T>::waits_for_memory(const Block<T>& block) const {
 }
 
 template <class T>
-void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
+void CorrelationItem<T>::compute_pixels(const Phase& phase) {
   const Tile& tile = region_.tile;
   const Extent size = tile.size_at(origin_, phase.runs);
   const ChannelRange all_sources{0, schedule_.source_channels};
@@ -244,6 +289,7 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
         const DepthRange<T> depth{.first = 0,
                                   .end = phase.depth(),
                                   .weights = weights_of(phase, group, block, all_sources),
+                                  .ahead = waits_for_memory(block) ? nullptr : &next_source_,
                                   .start = start_of(group, block)};
         if (batch.channels == 0 && block.channels == block.rows) {
           const auto target = call_.destination.planes_in_place(box, channel, call_.accumulate);
@@ -275,7 +321,7 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) const {
 /// The phases of one box of positions, or several whose boxes share the weights.
 template <class T>
 void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const BlockRange& blocks,
-                                          const ChannelRange& sources) const {
+                                          const ChannelRange& sources) {
   const std::int64_t end = sources.first + sources.count;
   const bool last_part = end >= schedule_.source_channels;
   const bool parted = region_.sources_per_item < schedule_.source_channels && !in_place_;
@@ -380,12 +426,16 @@ template <class T>
 void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
                                    const ChannelRange& range, const T* weights, const T* start,
                                    const SourceTile<T>& source, const PositionBox& box,
-                                   const BoxSums<T>& sums, LinesAhead& ahead) const {
+                                   const BoxSums<T>& sums, LinesAhead& weights_ahead) {
   const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
   const auto [run_count, length] = flat_runs(box.size, pitch, source.flattening);
   const std::int64_t chunk = schedule_.fetches_weights ? kFetchedDepth : kDepthChunk;
-  ahead.share_out(run_count * ceil_divide(length, kMaxCorrelationPixels) *
-                  std::max<std::int64_t>(1, ceil_divide(range.count * phase.taps, chunk)));
+  LinesAhead* ahead = &next_source_;
+  if (!weights_ahead.empty()) {
+    ahead = &weights_ahead;
+    ahead->share_out(run_count * ceil_divide(length, kMaxCorrelationPixels) *
+                     std::max<std::int64_t>(1, ceil_divide(range.count * phase.taps, chunk)));
+  }
   for (std::int64_t run = 0; run < run_count; ++run) {
     const FlatRun flat = flat_run(source.flattening, box.size, run);
     CorrelationSource<T> pixels = source.pixels;
@@ -398,7 +448,7 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
       compute_along_channels(
           block, pixels,
           {first, first + span.count * range.count,
-           weights + span.packed * range.count * block.rows, chunk, &ahead, start},
+           weights + span.packed * range.count * block.rows, chunk, ahead, start},
           length, to, sums.line_pitch);
     }
   }

@@ -52,7 +52,7 @@ class CorrelationItem {
   CorrelationItem(const CorrelationCall<T>& call, const Region& region, std::int64_t item,
                   const ItemMemory<T>& memory);
 
-  void compute() const;
+  void compute();
 
  private:
   /// Blocks [first, end) of destination channels.
@@ -61,23 +61,35 @@ class CorrelationItem {
     std::int64_t end;
   };
 
+  /// What an item computes.
+  struct Place {
+    std::int64_t n;
+    std::int64_t images;
+    Extent origin;
+    std::int64_t first_group;
+    std::int64_t groups;
+    BlockRange blocks;
+  };
+
+  Place place_of(std::int64_t item) const;
+  LinesAhead source_lines(const Place& place) const;
   bool packs_whole_blocks() const;
-  void compute_whole_blocks() const;
+  void compute_whole_blocks();
   void pack(const ChannelRange& sources) const;
   SourceTile<T> source_of(const Phase& phase, std::int64_t group,
                           const ChannelRange& sources) const;
   const T* weights_of(const Phase& phase, std::int64_t group, const Block<T>& block,
                       const ChannelRange& sources) const;
   bool waits_for_memory(const Block<T>& block) const;
-  void compute_pixels(const Phase& phase) const;
+  void compute_pixels(const Phase& phase);
   void compute_channels(std::span<const Phase> phases, const BlockRange& blocks,
-                        const ChannelRange& sources) const;
+                        const ChannelRange& sources);
   BoxSums<T> sums_of(const PositionBox& box, const Block<T>& block, std::int64_t channel,
                      Flattening flattening, T* waiting) const;
   const T* start_of(std::int64_t group, const Block<T>& block) const;
   void add_piece(const Phase& phase, const Block<T>& block, const ChannelRange& range,
                  const T* weights, const T* start, const SourceTile<T>& source,
-                 const PositionBox& box, const BoxSums<T>& sums, LinesAhead& ahead) const;
+                 const PositionBox& box, const BoxSums<T>& sums, LinesAhead& weights_ahead);
   LinesAhead weights_ahead(std::int64_t group, std::int64_t block, ChannelRange next,
                            const ChannelRange& sources) const;
   LinesAhead next_block_ahead(const Phase& phase, std::int64_t block,
@@ -96,6 +108,7 @@ class CorrelationItem {
   std::int64_t first_block_;
   std::int64_t end_block_;
   bool in_place_;
+  LinesAhead next_source_;  ///< what the next item reads, fetched meanwhile
 };
 
 }  // namespace fastconv::direct

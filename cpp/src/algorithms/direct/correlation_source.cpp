@@ -2,7 +2,11 @@
 
 #include <algorithm>
 
+#include "fastconv/cpu.hpp"
+#include "runtime/aligned_buffer.hpp"
+
 namespace fastconv::direct {
+
 template <class T>
 SourceInPlace<T>::SourceInPlace(const CorrelationSchedule<T>& schedule, const Region& region,
                                 const Extent& sizes, const RealView& source, std::int64_t images,
@@ -77,6 +81,61 @@ SourceTile<T> SourceInPlace<T>::tile(const Extent& origin, std::int64_t n,
           std::min(region_.flattening, slices_join ? Flattening::tile
                                        : rows_join ? Flattening::slices
                                                    : Flattening::rows)};
+}
+
+LinesAhead lines_of_tile(const Tile& tile, const Extent& origin, const Extent& sizes,
+                         const RealView& source, const SourceShare& share) {
+  struct Dimension {
+    std::int64_t count;
+    std::int64_t stride;
+  };
+  std::array<Dimension, 5> dimensions{
+      Dimension{share.images, source.stride(0)}, {share.channels, source.stride(1)}, {}, {}, {}};
+  std::int64_t offset = share.n * source.stride(0) + share.first_channel * source.stride(1);
+  const Extent size = tile.size_at(origin);
+  for (std::size_t a = 0; a < 3; ++a) {
+    const AxisPhases& phases = *tile.phases[a];
+    // Where one residue alone is read the elements between are left out.
+    const bool thinned = phases.plane_count() == 1;
+    const std::int64_t step = thinned ? phases.source_step : 1;
+    const std::int64_t start = phases.source_first + phases.source_step * origin[a] +
+                               (thinned ? phases.residues.front() : 0);
+    const std::int64_t read = (size[a] + phases.reach) * (thinned ? 1 : phases.source_step);
+    const std::int64_t first = start < 0 ? ceil_divide(-start, step) : 0;
+    const std::int64_t end =
+        std::min(read, start < sizes[a] ? ceil_divide(sizes[a] - start, step) : 0);
+    if (end <= first) return {};
+    offset += (start + first * step) * source.stride(a + 2);
+    dimensions[a + 2] = {end - first, step * source.stride(a + 2)};
+  }
+  const auto by_stride = [](const Dimension& a, const Dimension& b) { return a.stride < b.stride; };
+  std::ranges::sort(dimensions, by_stride);
+  if (dimensions[0].stride < 0 || source.parts() != 1) return {};
+  // Dimensions without gaps between their elements are one row; two more may lead from row to row.
+  const std::int64_t line = static_cast<std::int64_t>(kAlignment) / source.element_bytes();
+  std::int64_t row = 1;
+  std::int64_t elements = 1;
+  std::array<Dimension, 2> outer{Dimension{1, 0}, Dimension{1, 0}};
+  std::size_t gaps = 0;
+  for (const Dimension& dimension : dimensions) {
+    if (dimension.count == 1) continue;
+    elements *= dimension.count;
+    if (gaps == 0 && dimension.stride <= row + line) {
+      row += (dimension.count - 1) * dimension.stride;
+    } else if (gaps == outer.size()) {
+      return {};
+    } else {
+      outer[gaps++] = dimension;
+    }
+  }
+  const std::int64_t bytes = source.element_bytes();
+  const std::int64_t fetched = outer[0].count * outer[1].count * row * bytes;
+  if (fetched > 2 * elements * bytes ||
+      fetched > static_cast<std::int64_t>(second_level_cache_bytes() / 2)) {
+    return {};
+  }
+  return {source.at(offset), outer[1].count, outer[1].stride * bytes,
+          outer[0].count,    outer[0].stride * bytes, row * bytes};
 }
 
 template class SourceInPlace<float>;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "algorithms/direct/correlation_schedule.hpp"
+#include "algorithms/lines_ahead.hpp"
 
 namespace fastconv::direct {
 
@@ -45,5 +46,18 @@ class SourceInPlace {
   std::int64_t end_ = 0;
   bool possible_ = false;
 };
+
+/// Which of the source's channels and images an item of work reads.
+struct SourceShare {
+  std::int64_t n;
+  std::int64_t images;
+  std::int64_t first_channel;
+  std::int64_t channels;
+};
+
+/// What a tile reads of a source of these sizes, to be fetched before it is packed or read in place;
+/// nothing where lines would hold little of it, or it would fill the cache.
+LinesAhead lines_of_tile(const Tile& tile, const Extent& origin, const Extent& sizes,
+                         const RealView& source, const SourceShare& share);
 
 }  // namespace fastconv::direct
