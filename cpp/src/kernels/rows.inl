@@ -89,6 +89,12 @@ inline void store_piece(Storage* __restrict to, const T* __restrict from) {
   }
 }
 
+/// Every kStride-th element: shuffles, where the compiler knows the stride.
+template <std::int64_t kStride, class T, class Storage>
+inline void load_every(T* __restrict to, const Storage* __restrict from, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<T>(to_compute(from[kStride * i]));
+}
+
 template <class T, class Storage>
 void load_row(T* to, std::int64_t to_stride, const void* from, std::int64_t from_stride,
               std::int64_t count) {
@@ -98,7 +104,9 @@ void load_row(T* to, std::int64_t to_stride, const void* from, std::int64_t from
       load_piece<decltype(width)::kElements>(to + first, source + first);
     });
   } else if (to_stride == 1 && from_stride == 2) {
-    for (std::int64_t i = 0; i < count; ++i) to[i] = static_cast<T>(to_compute(source[2 * i]));
+    load_every<2>(to, source, count);
+  } else if (to_stride == 1 && from_stride == 4) {
+    load_every<4>(to, source, count);
   } else {
     for (std::int64_t i = 0; i < count; ++i) {
       to[i * to_stride] = static_cast<T>(to_compute(source[i * from_stride]));

@@ -148,26 +148,37 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
     ahead = lines_of(group, first, channels, {kAhead, sources - kAhead});
     ahead.share_out(sources - kAhead);
   }
+  const auto place = [&](std::int64_t source, std::int64_t element) {
+    const TapTarget& target = targets[static_cast<std::size_t>(element)];
+    return packed + target.depth_before * all_rows + rows_before * target.depth +
+           (source * target.taps + target.index) * rows;
+  };
+  const auto* matrix = reinterpret_cast<const T*>(weight_.at(base));
+  // Few rows leave most of a square empty.
+  if (rows < lanes_) {
+    for (std::int64_t first = 0; first < sources; first += kAhead) {
+      const std::int64_t end = std::min(first + kAhead, sources);
+      for (std::int64_t source = first; source < end; ++source) ahead.fetch();
+      for (std::int64_t e = 0; e < elements; ++e) {
+        T* to = place(first, e);
+        const std::int64_t step = targets[static_cast<std::size_t>(e)].taps * rows;
+        for (std::int64_t source = first; source < end; ++source, to += step) {
+          const T* from = matrix + source * source_stride_ + e;
+          for (std::int64_t m = 0; m < channels; ++m) to[m] = from[m * destination_stride_];
+          for (std::int64_t m = channels; m < rows; ++m) to[m] = T(0);
+        }
+      }
+    }
+    return true;
+  }
   for (std::int64_t source = 0; source < sources; ++source) {
     ahead.fetch();
-    const auto* from = reinterpret_cast<const T*>(weight_.at(base + source * source_stride_));
+    const T* from = matrix + source * source_stride_;
     for (std::int64_t e = 0; e < elements; e += kColumns) {
       const std::int64_t columns = std::min(kColumns, elements - e);
-      // Few rows leave most of a square empty.
-      if (rows < lanes_) {
-        for (std::int64_t m = 0; m < channels; ++m) {
-          for (std::int64_t column = 0; column < columns; ++column) {
-            transposed[column * rows + m] = from[m * destination_stride_ + e + column];
-          }
-        }
-      } else {
-        transpose_(transposed, rows, from + e, destination_stride_, {channels, columns}, 1, 0);
-      }
+      transpose_(transposed, rows, from + e, destination_stride_, {channels, columns}, 1, 0);
       for (std::int64_t column = 0; column < columns; ++column) {
-        const TapTarget& target = targets[static_cast<std::size_t>(e + column)];
-        std::copy_n(transposed + column * rows, rows,
-                    packed + target.depth_before * all_rows + rows_before * target.depth +
-                        (source * target.taps + target.index) * rows);
+        std::copy_n(transposed + column * rows, rows, place(source, e + column));
       }
     }
   }
