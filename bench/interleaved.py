@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+_UNTIMED = 3e-3
 _SHORTEST_SAMPLE = 1e-3
-_MOST_CALLS_A_SAMPLE = 1000
+_MOST_CALLS = 1000
 _FEWEST_ROUNDS = 3
 
 
@@ -54,9 +55,11 @@ class Contender:
 def measure(contenders: list[Contender], budget: float, pause: float = 0.0) -> None:
     """Take samples of every contender in turn until the time is used up.
 
-    A sample is as many calls as make a millisecond, so that the clock and the call that came
-    before do not matter. Contenders whose first call was beyond the cap are left out. The result
-    is in each contender's `samples`.
+    A sample is as many calls as make a millisecond, so that the clock does not matter. Calls for
+    three milliseconds that are not timed come before it: a contender's first calls pay for what the
+    one before it left in the caches and in the processor's clock, and whoever comes after a slow
+    one, or makes few calls in a sample, would pay most. Contenders whose first call was beyond the
+    cap are left out. The result is in each contender's `samples`.
 
     Parameters
     ----------
@@ -77,20 +80,22 @@ def measure(contenders: list[Contender], budget: float, pause: float = 0.0) -> N
     True
     """
     running = [contender for contender in contenders if not contender.once]
-    calls = {
-        contender.name: min(
-            _MOST_CALLS_A_SAMPLE, math.ceil(_SHORTEST_SAMPLE / _second_call(contender))
-        )
-        for contender in running
-    }
+    seconds = {contender.name: _second_call(contender) for contender in running}
     deadline = time.perf_counter() + budget
     rounds = 0
     while running and (rounds < _FEWEST_ROUNDS or time.perf_counter() < deadline):
         for contender in running:
             if pause:
                 time.sleep(pause)
-            contender.samples.append(_seconds_a_call(contender.call, calls[contender.name]))
+            call_seconds = seconds[contender.name]
+            _seconds_a_call(contender.call, _calls_for(_UNTIMED, call_seconds))
+            calls = _calls_for(_SHORTEST_SAMPLE, call_seconds)
+            contender.samples.append(_seconds_a_call(contender.call, calls))
         rounds += 1
+
+
+def _calls_for(duration: float, call_seconds: float) -> int:
+    return min(_MOST_CALLS, math.ceil(duration / call_seconds))
 
 
 def _second_call(contender: Contender) -> float:
