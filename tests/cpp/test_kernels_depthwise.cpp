@@ -137,7 +137,7 @@ TYPED_TEST(DepthwiseKernelsTest, PairsOfRowsTakeTurns) {
 TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
   using T = TypeParam;
   const std::int64_t lanes = this->kernels_.lanes;
-  constexpr std::int64_t kMostRowsAhead = 4;
+  constexpr std::int64_t kMostRowsAhead = 8;
   const auto& kernels = this->kernels_.depthwise;
   for (const auto& [height, width] :
        std::initializer_list<std::pair<std::int64_t, std::int64_t>>{{3, 1},
@@ -163,18 +163,22 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
              {std::int64_t{1}, lanes, 3 * lanes + 1, 4 * lanes, 9 * lanes + 3}) {
           const std::int64_t before = width / 2;
           const std::int64_t source_count = (count - 1) * step + 1;
-          GuardedArray<T> source((rows + height - 1) * source_count);
+          const std::int64_t source_rows = (rows - 1) * step + height;
+          GuardedArray<T> source(source_rows * source_count);
           GuardedArray<T> weights(height * width);
           fill_random(source, this->random_);
           fill_random(weights, this->random_);
           std::vector<const T*> pointers;
-          for (std::int64_t r = 0; r < rows + height - 1 + kMostRowsAhead; ++r) {
-            const std::int64_t row = std::min(r, rows + height - 2);
+          for (std::int64_t r = 0; r < source_rows + kMostRowsAhead; ++r) {
+            const std::int64_t row = std::min(r, source_rows - 1);
             pointers.push_back(source.data() + row * source_count - before);
           }
+          // Even distances first.
           std::vector<std::int64_t> offsets;
+          std::vector<std::int64_t> tap_rows;
           for (std::int64_t first = 0; first < step; ++first) {
             for (std::int64_t b = first; b < width; b += step) offsets.push_back(b);
+            for (std::int64_t a = first; a < height; a += step) tap_rows.push_back(a);
           }
           GuardedArray<T> out(rows * count);
           const RowTaps<T> taps{pointers.data(), weights.data(), offsets.data(), 1, height, width};
@@ -196,8 +200,11 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
                 for (std::int64_t b = 0; b < width; ++b) {
                   const std::int64_t at = x * step + offsets[static_cast<std::size_t>(b)] - before;
                   if (at < 0 || at >= source_count) continue;
-                  sum += static_cast<double>(weights[a * width + b]) *
-                         static_cast<double>(source[(y + a) * source_count + at]);
+                  sum +=
+                      static_cast<double>(weights[a * width + b]) *
+                      static_cast<double>(
+                          source[(y * step + tap_rows[static_cast<std::size_t>(a)]) * source_count +
+                                 at]);
                 }
               }
               ASSERT_NEAR(static_cast<double>(out[y * count + x]), sum,

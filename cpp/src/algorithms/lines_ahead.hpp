@@ -5,8 +5,8 @@
 
 namespace fastconv {
 
-/// Blocks of rows of bytes that are fetched into the second-level cache a few cache lines at a time,
-/// while something else is computed: memory and multipliers then work at the same time.
+/// Blocks of rows of bytes that are fetched into the second-level cache a few cache lines at a
+/// time, while something else is computed: memory and multipliers then work at the same time.
 class LinesAhead {
  public:
   LinesAhead() = default;

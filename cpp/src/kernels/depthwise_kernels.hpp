@@ -32,8 +32,9 @@ struct RowTaps {
 enum class RowColumns : std::uint8_t {
   apart,         ///< at any offsets
   neighbours,    ///< offsets[b] = offsets[0] + b
-  every_second,  ///< of a source whose pixels are two elements apart: neighbours, those at even
-                 ///< distances from the first one before those at odd distances
+  every_second,  ///< neighbours, in rows and columns, of a source whose pixels are two rows and two
+                 ///< elements apart: output row y meets rows[first_row + 2 * y + a], and both tap
+                 ///< rows and their taps are ordered with even distances from the first before odd
 };
 
 /// Elements [first, end) of each source row exist; what lies outside counts as zeros and is not

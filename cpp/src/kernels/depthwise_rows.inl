@@ -32,10 +32,9 @@ inline constexpr int kSlidingVectors = 4;
 inline constexpr int kManyNeighbours = -1;
 
 /// How a tile finds its taps: of any number and at any offsets for a width of 0.
-template <int kTaps, RowColumns kColumns, bool kBounded>
+template <int kTaps, bool kBounded>
 struct TapColumns {
   static constexpr int kWidth = kTaps;
-  static constexpr int kStep = kColumns == RowColumns::every_second ? 2 : 1;
   static constexpr bool kLimits = kBounded;
 };
 
@@ -122,27 +121,14 @@ template <int kFirst, int kLast, class Columns, class T, int kRows, int kVectors
       }(std::make_integer_sequence<int, kLanes>());
     }
   } else {
-    constexpr int kStep = Columns::kStep;
-    V window[kStep][kVectors + 1];
-    const std::int64_t start = first * kStep + taps.offsets[0];
-    const auto load = [&](int i) [[gnu::always_inline]] {
-      const T* at = source + start + i * kLanes;
-      if constexpr (Columns::kLimits) {
-        return V::load_lanes(at, window_lanes.of_vector[i]);
-      } else {
-        return V::load(at);
-      }
-    };
+    V window[kVectors + 1];
 #pragma GCC unroll 8
     for (int v = 0; v <= kVectors; ++v) {
-      const V low = load(v * kStep);
-      if constexpr (kStep == 1) {
-        window[0][v] = low;
+      const T* at = source + first + taps.offsets[0] + v * kLanes;
+      if constexpr (Columns::kLimits) {
+        window[v] = V::load_lanes(at, window_lanes.of_vector[v]);
       } else {
-        constexpr auto kEach = std::make_integer_sequence<int, kLanes>();
-        const V high = load(v * kStep + 1);
-        window[0][v] = every_second<0>(low, high, kEach);
-        window[1][v] = every_second<1>(low, high, kEach);
+        window[v] = V::load(at);
       }
     }
     const auto add = [&]<int kTap>() [[gnu::always_inline]] {
@@ -150,13 +136,9 @@ template <int kFirst, int kLast, class Columns, class T, int kRows, int kVectors
         V loaded[kVectors];
 #pragma GCC unroll 8
         for (int v = 0; v < kVectors; ++v) {
-          const auto& part = window[kTap % kStep];
-          loaded[v] =
-              kTap < kStep ? part[v] : V::template slide<kTap / kStep>(part[v], part[v + 1]);
+          loaded[v] = kTap == 0 ? window[v] : V::template slide<kTap>(window[v], window[v + 1]);
         }
-        constexpr int kBefore = kTap % kStep * ((Columns::kWidth + 1) / 2);
-        add_tap<kFirst, kLast>(sums, loaded, weights + kBefore + kTap / kStep,
-                               std::int64_t{Columns::kWidth});
+        add_tap<kFirst, kLast>(sums, loaded, weights + kTap, std::int64_t{Columns::kWidth});
       }
     };
     add.template operator()<0>();
@@ -174,7 +156,7 @@ template <class T, int kRows, int kVectors>
 [[gnu::always_inline]] inline void fetch_rows(const T* const* rows, std::int64_t step,
                                               std::int64_t first) {
   constexpr int kLine = 64 / int{sizeof(T)};
-#pragma GCC unroll 4
+#pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r, rows += step) {
 #pragma GCC unroll 16
     for (int i = 0; i < kVectors * Vec<T>::kLanes; i += kLine) {
@@ -191,45 +173,11 @@ template <class T>
                                    kLine / sizeof(T));
 }
 
-template <class T, int kRows, int kVectors, class Columns>
-[[gnu::noinline]] void depthwise_row_tile(const RowBlock<T>& block, std::int64_t y,
-                                          std::int64_t first) {
+template <class T, int kRows, int kVectors>
+[[gnu::always_inline]] inline void store_row_tile(const Vec<T> (&sums)[kRows][kVectors],
+                                                  const RowBlock<T>& block, std::int64_t y,
+                                                  std::int64_t first) {
   using V = Vec<T>;
-  V sums[kRows][kVectors];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[r][v] = V::broadcast(block.initial);
-  }
-  const RowLimits limits = block.limits;
-  constexpr bool kWindow = Columns::kWidth > 0 && Columns::kLimits;
-  const WindowLanes<T, kWindow ? (kVectors + 1) * Columns::kStep : 0> window(
-      kWindow && block.set_count > 0 ? first * Columns::kStep + block.taps[0].offsets[0] : 0,
-      limits);
-  for (std::int64_t set = 0; set < block.set_count; ++set) {
-    const RowTaps<T>& taps = block.taps[set];
-    const T* const* rows = taps.rows + block.first_row + y * taps.row_step;
-    const std::int64_t step = taps.row_step;
-    const T* weights = taps.weights;
-    const std::int64_t width = Columns::kWidth > 0 ? Columns::kWidth : taps.width;
-    const auto add = [&]<int kFirst, int kLast>() [[gnu::always_inline]] {
-      add_source_row<kFirst, kLast, Columns>(sums, *rows, first, weights, taps, limits, window);
-      rows += step;
-      weights += width;
-    };
-    if constexpr (kRows > 1) add.template operator()<0, 0>();
-    if constexpr (kRows > 2) add.template operator()<0, 1>();
-    if constexpr (kRows > 3) add.template operator()<0, 2>();
-    for (std::int64_t a = kRows - 1; a < taps.height; ++a) {
-      add.template operator()<0, kRows - 1>();
-    }
-    if constexpr (kRows > 1) add.template operator()<1, kRows - 1>();
-    if constexpr (kRows > 2) add.template operator()<2, kRows - 1>();
-    if constexpr (kRows > 3) add.template operator()<3, kRows - 1>();
-    if (limits.end != kUnlimitedRow.end) {
-      fetch_rows<T, kRows, kVectors * Columns::kStep>(rows, step, first * Columns::kStep);
-    }
-  }
   T* out = block.out + y * block.pitch + first;
   const std::int64_t left = block.count - first;
   if (block.streams && left >= kVectors * V::kLanes) {
@@ -262,8 +210,49 @@ template <class T, int kRows, int kVectors, class Columns>
   }
 }
 
+template <class T, int kRows, int kVectors, class Columns>
+[[gnu::noinline]] void depthwise_row_tile(const RowBlock<T>& block, std::int64_t y,
+                                          std::int64_t first) {
+  using V = Vec<T>;
+  V sums[kRows][kVectors];
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[r][v] = V::broadcast(block.initial);
+  }
+  const RowLimits limits = block.limits;
+  constexpr bool kWindow = Columns::kWidth > 0 && Columns::kLimits;
+  const WindowLanes<T, kWindow ? kVectors + 1 : 0> window(
+      kWindow && block.set_count > 0 ? first + block.taps[0].offsets[0] : 0, limits);
+  for (std::int64_t set = 0; set < block.set_count; ++set) {
+    const RowTaps<T>& taps = block.taps[set];
+    const T* const* rows = taps.rows + block.first_row + y * taps.row_step;
+    const std::int64_t step = taps.row_step;
+    const T* weights = taps.weights;
+    const std::int64_t width = Columns::kWidth > 0 ? Columns::kWidth : taps.width;
+    const auto add = [&]<int kFirst, int kLast>() [[gnu::always_inline]] {
+      add_source_row<kFirst, kLast, Columns>(sums, *rows, first, weights, taps, limits, window);
+      rows += step;
+      weights += width;
+    };
+    if constexpr (kRows > 1) add.template operator()<0, 0>();
+    if constexpr (kRows > 2) add.template operator()<0, 1>();
+    if constexpr (kRows > 3) add.template operator()<0, 2>();
+    for (std::int64_t a = kRows - 1; a < taps.height; ++a) {
+      add.template operator()<0, kRows - 1>();
+    }
+    if constexpr (kRows > 1) add.template operator()<1, kRows - 1>();
+    if constexpr (kRows > 2) add.template operator()<2, kRows - 1>();
+    if constexpr (kRows > 3) add.template operator()<3, kRows - 1>();
+    if (limits.end != kUnlimitedRow.end) {
+      fetch_rows<T, kRows, kVectors>(rows, step, first);
+    }
+  }
+  store_row_tile(sums, block, y, first);
+}
+
 /// kRows output rows from end to end: the widest tile as often as it fits, then one that does.
-template <class T, int kRows, int kTaps, RowColumns kColumns>
+template <class T, int kRows, int kTaps>
 void depthwise_row_strip(const RowBlock<T>& block, std::int64_t y) {
   constexpr int kMost = kTaps > 0 ? kSlidingVectors : depthwise_row_vectors<kRows>();
   constexpr std::int64_t kLanes = Vec<T>::kLanes;
@@ -283,13 +272,12 @@ void depthwise_row_strip(const RowBlock<T>& block, std::int64_t y) {
   }
   const auto run = [&]<int kVectors>(std::int64_t first) {
     if constexpr (kTaps > 0) {
-      depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, kColumns, kMaskedLoads>>(block, y,
-                                                                                        first);
+      depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, kMaskedLoads>>(block, y, first);
     } else if (first + least >= block.limits.first &&
                first + kVectors * kLanes + most <= block.limits.end) {
-      depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, kColumns, false>>(block, y, first);
+      depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, false>>(block, y, first);
     } else {
-      depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, kColumns, true>>(block, y, first);
+      depthwise_row_tile<T, kRows, kVectors, TapColumns<kTaps, true>>(block, y, first);
     }
   };
   std::int64_t first = 0;
@@ -299,7 +287,7 @@ void depthwise_row_strip(const RowBlock<T>& block, std::int64_t y) {
     before_line.streams = false;
     before_line.count = elements_before_line(block.out + y * block.pitch);
     if (before_line.count > 0 && before_line.count < block.count) {
-      depthwise_row_strip<T, kRows, kTaps, kColumns>(before_line, y);
+      depthwise_row_strip<T, kRows, kTaps>(before_line, y);
       first = before_line.count;
     }
   }
@@ -321,7 +309,7 @@ void depthwise_row_strip(const RowBlock<T>& block, std::int64_t y) {
   run_rest.template operator()<7>();
 }
 
-template <class T, int kTaps, RowColumns kColumns>
+template <class T, int kTaps>
 void depthwise_row_strips(const RowBlock<T>& block) {
   std::int64_t most = kMostDepthwiseRows;
   for (std::int64_t set = 0; set < block.set_count; ++set) {
@@ -330,49 +318,12 @@ void depthwise_row_strips(const RowBlock<T>& block) {
   for (std::int64_t y = 0; y < block.rows;) {
     const std::int64_t left = block.rows - y;
     const std::int64_t rows = left < most ? left : most;
-    if (rows == 1) depthwise_row_strip<T, 1, kTaps, kColumns>(block, y);
+    if (rows == 1) depthwise_row_strip<T, 1, kTaps>(block, y);
     if constexpr (kTaps != kManyNeighbours) {
-      if (rows == 2) depthwise_row_strip<T, 2, kTaps, kColumns>(block, y);
-      if (rows == 3) depthwise_row_strip<T, 3, kTaps, kColumns>(block, y);
-      if (rows == 4) depthwise_row_strip<T, 4, kTaps, kColumns>(block, y);
+      if (rows == 2) depthwise_row_strip<T, 2, kTaps>(block, y);
+      if (rows == 3) depthwise_row_strip<T, 3, kTaps>(block, y);
+      if (rows == 4) depthwise_row_strip<T, 4, kTaps>(block, y);
     }
     y += rows;
   }
-}
-
-template <class T>
-void depthwise_rows(const RowBlock<T>& block) {
-  bool done = false;
-  const auto slide = [&]<int kTaps>() {
-    if constexpr (slides<T>(kTaps)) {
-      if (block.set_count == 0 || block.taps[0].width != kTaps) return;
-      if constexpr (kMaskedLoads) {
-        if (block.columns == RowColumns::every_second) {
-          depthwise_row_strips<T, kTaps, RowColumns::every_second>(block);
-          done = true;
-        }
-      }
-      // Without masks nothing but packed rows, of which whole vectors may be read.
-      if (block.columns == RowColumns::neighbours &&
-          (kMaskedLoads || block.limits.end == kUnlimitedRow.end)) {
-        depthwise_row_strips<T, kTaps, RowColumns::neighbours>(block);
-        done = true;
-      }
-    }
-  };
-  slide.template operator()<3>();
-  slide.template operator()<5>();
-  slide.template operator()<7>();
-  if constexpr (slides<T>(3)) {
-    bool single = false;
-    for (std::int64_t set = 0; set < block.set_count; ++set) {
-      single = single || block.taps[set].height == 1;
-    }
-    if (!done && single && block.columns == RowColumns::neighbours && block.taps[0].width > 1) {
-      depthwise_row_strips<T, kManyNeighbours, RowColumns::neighbours>(block);
-      done = true;
-    }
-  }
-  if (!done) depthwise_row_strips<T, 0, RowColumns::apart>(block);
-  if (block.streams) finish_streams();
 }

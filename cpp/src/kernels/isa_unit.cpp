@@ -29,6 +29,7 @@ namespace {
 #include "kernels/depthwise_rows.inl"
 
 #include "kernels/depthwise_row_pairs.inl"
+#include "kernels/depthwise_strided_rows.inl"
 #include "kernels/fft.inl"
 #include "kernels/fft_rows.inl"
 #include "kernels/joined_channels.inl"

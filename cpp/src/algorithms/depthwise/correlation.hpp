@@ -83,6 +83,7 @@ class RowCorrelation {
     std::int64_t row_plane;
     std::int64_t first_row;
     std::int64_t rows;
+    std::int64_t spacing;  ///< from one row to the next, of a source that is read in place
   };
 
   /// Of one source channel; where a stride exceeds the input some taps meet no element.
@@ -94,6 +95,10 @@ class RowCorrelation {
   std::int64_t sums_pitch() const {
     return static_cast<std::int64_t>(round_up(static_cast<std::size_t>(tile_.size[2]),
                                               static_cast<std::size_t>(pass_.kernels.lanes)));
+  }
+  /// Whether the kernel finds its way over the rows of a stride of two by itself.
+  bool reads_every_second(const Zone& zone) const {
+    return zone.packed == nullptr && pass_.axes[2].phases.source_step == 2;
   }
   Memory lay_out(Arena& arena) const;
   void run_item(const PassArrays<T>& arrays, std::int64_t item, const Memory& memory) const;
@@ -120,7 +125,7 @@ class RowCorrelation {
   std::int64_t groups_per_item_ = 1;
   std::int64_t group_blocks_ = 1;
   std::int64_t row_sets_ = 1;
-  std::int64_t most_rows_ahead_ = 0;
+  std::int64_t rows_of_set_ = 0;
   bool pads_zeros_ = false;      ///< and steps through rows by 1 or 2
   bool reads_in_place_ = false;  ///< where the elements of a row lie side by side
   bool pairs_phases_ = false;    ///< of a row, where the kernel can write the destination

@@ -31,6 +31,7 @@ constexpr std::int64_t kInterleavedGroups = 16;
 constexpr std::int64_t kItemElements = 32 * 1024;
 /// Rows beyond those that a tile reads, for the kernel to fetch.
 constexpr std::int64_t kRowsAhead = 4;
+constexpr std::int64_t kStridedRowsAhead = 8;
 /// Pieces of long rows are no shorter while there are rows to cut: memory is read faster in rows.
 constexpr std::int64_t kLeastCutRow = 4096;
 /// Rows that share what the kernel loads; with large kernels columns are cut rather than these.
@@ -119,7 +120,7 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
         sets += dg.count * static_cast<std::int64_t>(h.groups.size());
       }
       row_sets_ = std::max(row_sets_, pass_.sources * sets);
-      most_rows_ahead_ = std::max(most_rows_ahead_, kRowsAhead * h.step);
+      rows_of_set_ = std::max(rows_of_set_, tile_.pitch[1] + kRowsAhead * h.step);
       std::int64_t first_offset = 0;
       for (const TapRun& w : w_axis.runs) {
         const std::int64_t width = w.run->tap_count();
@@ -147,8 +148,13 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
     reads_in_place_ = kernels.masks_loads || tile_.size[2] >= kLeastInPlace * pass_.kernels.lanes;
   } else if (pads_zeros_) {
     const std::int64_t width = w_axis.runs[0].run->tap_count();
+    const Axis& h = pass_.problem.axes[1];
     reads_in_place_ = kernels.masks_loads && width < 8 && kernels.slides[width] &&
-                      phases_[0].columns_in_place == RowColumns::every_second;
+                      phases_[0].columns_in_place == RowColumns::every_second && h.dilation == 1 &&
+                      (h.stride == 2 || (h.output == 1 && h.kernel == 1));
+    if (reads_in_place_) {
+      rows_of_set_ = std::max(rows_of_set_, 2 * tile_.size[1] + h.kernel + kStridedRowsAhead);
+    }
   }
 }
 
@@ -162,12 +168,19 @@ void RowCorrelation<T>::pack_weights(const TensorView& weight, T* packed) const 
   const auto* from = static_cast<const T*>(weight.data);
   const auto& axes = pass_.problem.axes;
   const std::int64_t channels = pass_.problem.k / pass_.sources;
+  const bool contiguous = weight.strides[4] == 1 && weight.strides[3] == axes[2].kernel &&
+                          weight.strides[2] == axes[1].kernel * axes[2].kernel;
   for (std::int64_t channel = 0; channel < channels; ++channel) {
     for (const Phase& phase : phases_) {
       for (std::int64_t s = 0; s < pass_.sources; ++s) {
         const T* kernel = from + (channel * pass_.sources + s) * weight.strides[0];
+        const std::int64_t* indices = kernel_index_.data() + phase.first_tap;
+        if (contiguous) {
+          for (std::int64_t t = 0; t < phase.tap_count; ++t) *packed++ = kernel[indices[t]];
+          continue;
+        }
         for (std::int64_t t = 0; t < phase.tap_count; ++t) {
-          const std::int64_t index = kernel_index_[static_cast<std::size_t>(phase.first_tap + t)];
+          const std::int64_t index = indices[t];
           const std::int64_t row = index / axes[2].kernel;
           *packed++ = kernel[row / axes[1].kernel * weight.strides[2] +
                              row % axes[1].kernel * weight.strides[3] +
@@ -189,7 +202,7 @@ typename RowCorrelation<T>::Memory RowCorrelation<T>::lay_out(Arena& arena) cons
                                              : 0;
   return {arena.take<T>(count(packed)), arena.take<T>(count(zeros)),
           arena.take<T>(count(std::min(kSumRows, tile_.size[1]) * sums_pitch())),
-          arena.take<const T*>(count(row_sets_ * (tile_.pitch[1] + most_rows_ahead_))),
+          arena.take<const T*>(count(row_sets_ * rows_of_set_)),
           arena.take<RowTaps<T>>(count(2 * row_sets_))};
 }
 
@@ -341,7 +354,7 @@ const T** RowCorrelation<T>::find_rows(const PassArrays<T>& arrays, const Zone& 
                             w_axis.phases.source_step * zone.origin[2];
   const bool outside = sd < 0 || sd >= source_size(0);
   for (std::int64_t p = 0; p < set.rows; ++p) {
-    const std::int64_t sh = first + p * h_axis.phases.source_step;
+    const std::int64_t sh = first + p * set.spacing;
     *rows++ = outside || sh < 0 || sh >= source_size(1)
                   ? memory.zeros
                   : reinterpret_cast<const T*>(source.at(base + sh * source.stride(3)));
@@ -366,12 +379,23 @@ std::int64_t RowCorrelation<T>::find_taps(const PassArrays<T>& arrays, const Pha
   for (std::int64_t s = 0; s < pass_.sources; ++s) {
     for (const TapGroup& dg : d->groups) {
       for (std::int64_t td = 0; td < dg.count; ++td) {
+        RowSet set{group, s, dg.plane, jd + dg.shift + td * d->step, 0, 0, 0, 1};
+        if (reads_every_second(zone)) {
+          const std::int64_t height = h->run->tap_count();
+          memory.taps[sets++] = {rows, weights, offsets, 1, height, width};
+          set.first_row = h->groups.front().shift;
+          set.rows = 2 * (size[1] - 1) + height + kStridedRowsAhead;
+          rows = find_rows(arrays, zone, set, memory, rows);
+          weights += height * width;
+          continue;
+        }
         for (const TapGroup& hg : h->groups) {
           memory.taps[sets++] = {rows, weights, offsets, h->step, hg.count, width};
-          rows = find_rows(arrays, zone,
-                           {group, s, dg.plane, jd + dg.shift + td * d->step, hg.plane, hg.shift,
-                            size[1] + (hg.count - 1) * h->step + kRowsAhead * h->step},
-                           memory, rows);
+          set.row_plane = hg.plane;
+          set.first_row = hg.shift;
+          set.rows = size[1] + (hg.count - 1) * h->step + kRowsAhead * h->step;
+          set.spacing = pass_.axes[1].phases.source_step;
+          rows = find_rows(arrays, zone, set, memory, rows);
           weights += hg.count * width;
         }
       }
@@ -451,7 +475,7 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
       for (std::int64_t y = 0; y < row_count; y += most) {
         RowBlock<T> block{memory.taps,
                           sets,
-                          first + y * h->step,
+                          reads_every_second(zone) ? 2 * y : first + y * h->step,
                           std::min(most, row_count - y),
                           size[2],
                           memory.sums,

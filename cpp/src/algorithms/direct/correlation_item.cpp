@@ -89,25 +89,23 @@ typename CorrelationItem<T>::Place CorrelationItem<T>::place_of(std::int64_t ite
 /// What an item reads, shared out over this item's work; nothing if this one reads the same.
 template <class T>
 LinesAhead CorrelationItem<T>::source_lines(const Place& place) const {
-  const bool same =
-      place.n == n_ && place.origin == origin_ && place.first_group == first_group_;
+  const bool same = place.n == n_ && place.origin == origin_ && place.first_group == first_group_;
   if (same || !region_.reads || kernels_.channels_per_element > 1) return {};
   LinesAhead lines =
       lines_of_tile(region_.tile, place.origin, call_.padding.sizes, call_.source,
                     {place.n, place.images, place.first_group * schedule_.source_channels,
                      place.groups * schedule_.source_channels});
   const bool by_channel = schedule_.lanes_along == LanesAlong::channels;
-  const std::int64_t positions = by_channel
-                                     ? kMaxCorrelationPixels
-                                     : schedule_.blocks.front().kernels[kMaxCorrelationVectors]
-                                               ->vectors *
-                                           kernels_.lanes;
+  const std::int64_t positions =
+      by_channel
+          ? kMaxCorrelationPixels
+          : schedule_.blocks.front().kernels[kMaxCorrelationVectors]->vectors * kernels_.lanes;
   std::int64_t calls = 0;
   for (const Phase& phase : region_.phases) {
     const Extent size = region_.tile.size_at(origin_, phase.runs);
     if (product(size) == 0) continue;
-    const auto [runs, length] = flat_runs(size, in_place_ ? size : region_.tile.pitch,
-                                          region_.flattening);
+    const auto [runs, length] =
+        flat_runs(size, in_place_ ? size : region_.tile.pitch, region_.flattening);
     calls += runs * ceil_divide(length, positions) * groups_ * (end_block_ - first_block_) *
              (by_channel ? images_ : 1) *
              std::max<std::int64_t>(1, ceil_divide(phase.depth(), kDepthChunk));

@@ -134,7 +134,7 @@ LinesAhead lines_of_tile(const Tile& tile, const Extent& origin, const Extent& s
       fetched > static_cast<std::int64_t>(second_level_cache_bytes() / 2)) {
     return {};
   }
-  return {source.at(offset), outer[1].count, outer[1].stride * bytes,
+  return {source.at(offset), outer[1].count,          outer[1].stride * bytes,
           outer[0].count,    outer[0].stride * bytes, row * bytes};
 }
 

@@ -55,8 +55,8 @@ struct SourceShare {
   std::int64_t channels;
 };
 
-/// What a tile reads of a source of these sizes, to be fetched before it is packed or read in place;
-/// nothing where lines would hold little of it, or it would fill the cache.
+/// What a tile reads of a source of these sizes, to be fetched before it is packed or read in
+/// place; nothing where lines would hold little of it, or it would fill the cache.
 LinesAhead lines_of_tile(const Tile& tile, const Extent& origin, const Extent& sizes,
                          const RealView& source, const SourceShare& share);
 

@@ -156,13 +156,13 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
   const auto* matrix = reinterpret_cast<const T*>(weight_.at(base));
   // Few rows leave most of a square empty.
   if (rows < lanes_) {
-    for (std::int64_t first = 0; first < sources; first += kAhead) {
-      const std::int64_t end = std::min(first + kAhead, sources);
-      for (std::int64_t source = first; source < end; ++source) ahead.fetch();
+    for (std::int64_t before = 0; before < sources; before += kAhead) {
+      const std::int64_t end = std::min(before + kAhead, sources);
+      for (std::int64_t source = before; source < end; ++source) ahead.fetch();
       for (std::int64_t e = 0; e < elements; ++e) {
-        T* to = place(first, e);
+        T* to = place(before, e);
         const std::int64_t step = targets[static_cast<std::size_t>(e)].taps * rows;
-        for (std::int64_t source = first; source < end; ++source, to += step) {
+        for (std::int64_t source = before; source < end; ++source, to += step) {
           const T* from = matrix + source * source_stride_ + e;
           for (std::int64_t m = 0; m < channels; ++m) to[m] = from[m * destination_stride_];
           for (std::int64_t m = channels; m < rows; ++m) to[m] = T(0);
