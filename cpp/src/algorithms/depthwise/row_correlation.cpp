@@ -168,8 +168,9 @@ void RowCorrelation<T>::pack_weights(const TensorView& weight, T* packed) const 
   const auto* from = static_cast<const T*>(weight.data);
   const auto& axes = pass_.problem.axes;
   const std::int64_t channels = pass_.problem.k / pass_.sources;
-  const bool contiguous = weight.strides[4] == 1 && weight.strides[3] == axes[2].kernel &&
-                          weight.strides[2] == axes[1].kernel * axes[2].kernel;
+  const bool contiguous =
+      weight.strides[4] == 1 && (axes[1].kernel == 1 || weight.strides[3] == axes[2].kernel) &&
+      (axes[0].kernel == 1 || weight.strides[2] == axes[1].kernel * axes[2].kernel);
   for (std::int64_t channel = 0; channel < channels; ++channel) {
     for (const Phase& phase : phases_) {
       for (std::int64_t s = 0; s < pass_.sources; ++s) {
