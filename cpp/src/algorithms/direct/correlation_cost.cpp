@@ -170,7 +170,7 @@ double CorrelationSchedule<T>::flat_cost(const Tile& tile, Flattening flattening
     const double vectors = vectors_at_work(ceil_divide(runs.length, kernels_.lanes));
     const bool garbage = runs.count * runs.length != product(tile.size);
     const double moved = garbage && !channels_last_ && depth > 0.0 ? kMovedVector / depth : 0.0;
-    const double starts = depth > 0.0 ? kStart / static_cast<double>(max_rows()) / depth : 0.0;
+    const double starts = depth > 0.0 ? kStart / static_cast<double>(full_rows()) / depth : 0.0;
     return count * (starts * (1.0 + vectors / 3.0) + vectors * (1.0 + moved));
   }
   const double pixels = static_cast<double>(std::max(kFewestPixels, runs.length));

@@ -7,7 +7,7 @@
 ///       for each phase
 ///         along the pixels:
 ///           for each flat run of positions (a row, a slice or the whole tile)
-///             for each group, block of 8 (4, 2, 1) destination channels        [weights in L1]
+///             for each group, block of 8 (6, 4, 3, 2, 1) channels              [weights in L1]
 ///               for 3 (6, 8) vectors of positions at a time
 ///                 for each source channel and tap: the microkernel             [registers]
 ///               store 16 channels: bias, sum with the destination, activation, conversion

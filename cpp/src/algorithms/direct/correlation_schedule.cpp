@@ -186,6 +186,13 @@ void CorrelationSchedule<T>::find_tap_targets() {
 }
 
 template <class T>
+std::int64_t CorrelationSchedule<T>::full_rows() const {
+  const bool eight = std::ranges::any_of(kernels_.correlation,
+                                         [](const auto& kernel) { return kernel.rows == 8; });
+  return eight ? 8 : 4;
+}
+
+template <class T>
 std::int64_t CorrelationSchedule<T>::max_rows() const {
   if (lanes_along == LanesAlong::channels) return kChannelVectors * kernels_.lanes;
   int rows = 1;
@@ -207,17 +214,17 @@ std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t taps) const 
   return std::max<std::int64_t>(1, depth / std::max<std::int64_t>(1, taps));
 }
 
-/// Rows of the next block. Along the pixels: full blocks first; what is left in powers of two,
-/// except that one padded row is cheaper than two smaller blocks. Along the channels: two vectors,
-/// or the last one.
+/// Rows of the next block. Along the pixels: full blocks first, of 8 rows where the registers hold
+/// so many sums and 4 elsewhere; then one for what is left, with a padded row if there is no kernel
+/// of just so many. Along the channels: two vectors, or the last one.
 template <class T>
 std::int64_t CorrelationSchedule<T>::most_rows(std::int64_t left) const {
   if (lanes_along == LanesAlong::channels) {
     return std::min(kChannelVectors, ceil_divide(left, kernels_.lanes)) * kernels_.lanes;
   }
-  std::int64_t rows = max_rows();
-  while (rows > 1 && left < rows - (rows > 2 ? 1 : 0)) rows /= 2;
-  return rows;
+  constexpr std::int64_t kMostLeft = 6;
+  if (left <= 4) return left;
+  return left <= kMostLeft ? kMostLeft : full_rows();
 }
 
 template <class T>

@@ -179,6 +179,7 @@ class CorrelationSchedule {
   std::array<AxisPhases, 3> phases_without_padding(const Problem& problem) const;
   double steps_along_channels(const std::array<AxisPhases, 3>& cut) const;
   void choose_blocks();
+  std::int64_t full_rows() const;
   std::int64_t most_rows(std::int64_t left) const;
   void choose_groups_per_item();
   void make_phases(const Problem& problem);
