@@ -7,6 +7,7 @@
 #include "fastconv/cpu.hpp"
 #include "fastconv/error.hpp"
 #include "kernels/kernel_table.hpp"
+#include "runtime/vector_units.hpp"
 
 namespace fastconv {
 
@@ -124,6 +125,16 @@ const KernelTable& active_kernels() {
     return kernels;
   }();
   return table;
+}
+
+double halved_vector_factor() {
+#if defined(FASTCONV_HAVE_AVX512)
+  // Zen 4 takes the halves of a 512-bit vector one after the other.
+  static const bool halved = active_kernels().float32.lanes == 16 && __builtin_cpu_is("amdfam19h");
+  return halved ? 2.0 : 1.0;
+#else
+  return 1.0;
+#endif
 }
 
 const char* active_isa() { return active_kernels().isa; }

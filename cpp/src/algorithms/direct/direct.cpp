@@ -5,6 +5,7 @@
 #include "algorithms/direct/joined_products.hpp"
 #include "kernels/kernel_table.hpp"
 #include "padding.hpp"
+#include "runtime/vector_units.hpp"
 
 namespace fastconv::direct {
 
@@ -55,13 +56,14 @@ double estimate_cost(const Problem& problem, int threads) {
     for (const std::int64_t size : sizes) count *= static_cast<double>(size);
     return count;
   };
+  const double vectors_per_second = kVectorMultiplyAddsPerSecond / halved_vector_factor();
   const auto& axes = problem.axes;
   const auto taps = static_cast<double>(axes[0].kernel * axes[1].kernel * axes[2].kernel);
   const double image_bytes = (bytes(problem.input_sizes(), problem.input_type) +
                               bytes(problem.output_sizes(), problem.output_type)) *
                              std::min(1.0, kTapsThatHideNothing / taps);
   return kCallSeconds +
-         (problem.multiply_adds() / (kVectorMultiplyAddsPerSecond * lanes * used_rows) +
+         (problem.multiply_adds() / (vectors_per_second * lanes * used_rows) +
           image_bytes / kImageBytesPerSecond +
           bytes(problem.weight_sizes(), problem.weight_type) / weight_bytes_per_second) /
              threads;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/kernel_table.hpp"
+#include "runtime/vector_units.hpp"
 
 namespace fastconv::fft_convolution {
 namespace {
@@ -61,6 +62,9 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kPlaneInLastCacheBytes = 1.4e6;
   constexpr double kSecondCacheBytes = 8e6;
   constexpr double kLastCacheBytes = 48e6;
+  // Half of a product's time and a quarter of a stage's are multiply-adds.
+  const double product_seconds = kProductSeconds * (1.0 + halved_vector_factor()) / 2.0;
+  const double stage_seconds = kStageSeconds * (3.0 + halved_vector_factor()) / 4.0;
   const auto vectors_of = [&](std::int64_t count) {
     return static_cast<double>(ceil_divide(count, static_cast<std::int64_t>(counts.lanes)));
   };
@@ -75,7 +79,7 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   const double stage_vectors =
       along_rows * (stages(size.rows / 2) + stages(size.depth)) + layers * stages(size.columns);
   const double transform = kTransformSeconds + (along_rows + layers) * vector_seconds +
-                           stage_vectors * kStageSeconds +
+                           stage_vectors * stage_seconds +
                            (size.sequence ? along_rows * kFactorSeconds : 0.0);
   const double kernel_vectors = counts.kernels * layers;
   const double vector_bytes = 2.0 * counts.lanes * counts.bytes;
@@ -93,7 +97,7 @@ double cost(const fft::TileSize& size, const Counts& counts) {
          (counts.transposed ? counts.tiles * (counts.sources + counts.results) * along_rows *
                                   kTransposedVectorSeconds
                             : 0.0) +
-         counts.tiles * layers * counts.products * kProductSeconds +
+         counts.tiles * layers * counts.products * product_seconds +
          kernel_vectors * kernel_seconds;
 }
 

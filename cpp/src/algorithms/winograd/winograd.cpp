@@ -2,6 +2,7 @@
 
 #include "algorithms/winograd/winograd_schedule.hpp"
 #include "padding.hpp"
+#include "runtime/vector_units.hpp"
 
 namespace fastconv::winograd {
 namespace {
@@ -86,11 +87,11 @@ double estimate_cost(const Problem& problem, int threads) {
   const double weight_bytes =
       number(transformed_weight_bytes(problem, geometry)) / number(geometry.groups);
   const double rounds = few_tiles ? 1.0 : std::max(1.0, weight_bytes / kRoundBytes);
-  const double seconds =
-      tiles *
-          (kFrequencies * sources * result_vectors / kVectorMultiplyAddsPerSecond +
-           rounds * source_vectors * kSourceVectorSeconds + result_vectors * kResultVectorSeconds) +
-      sources * result_vectors * weight_vector_seconds;
+  const double seconds = tiles * (kFrequencies * sources * result_vectors * halved_vector_factor() /
+                                      kVectorMultiplyAddsPerSecond +
+                                  rounds * source_vectors * kSourceVectorSeconds +
+                                  result_vectors * kResultVectorSeconds) +
+                         sources * result_vectors * weight_vector_seconds;
   return kCallSeconds + number(geometry.groups) * seconds / threads;
 }
 
