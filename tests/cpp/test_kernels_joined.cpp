@@ -266,15 +266,17 @@ TEST_P(JoinedChannelKernels, ChannelCorrelationIsThePlainSum) {
   }
 }
 
-/// As test_kernels.cpp asks of the other tables: blocks are halved down to one row, and every
-/// number of rows or vectors has a kernel for the last vector or pixel.
+/// As test_kernels.cpp asks of the other tables: there are blocks of any number of rows that may be
+/// left, and every number of rows or vectors has a kernel for the last vector or pixel.
 TEST_P(JoinedChannelKernels, TableHoldsWhatPlansRelyOn) {
   std::vector<int> rows;
   for (const auto& kernel : kernels_.correlation) {
     if (kernel.vectors == 1) rows.push_back(kernel.rows);
   }
   std::ranges::sort(rows);
-  for (std::size_t i = 0; i < rows.size(); ++i) EXPECT_EQ(rows[i], 1 << i);
+  for (const int needed : {1, 2, 3, 4, 6}) {
+    EXPECT_TRUE(std::ranges::binary_search(rows, needed)) << needed << " rows";
+  }
   for (const auto& kernel : kernels_.correlation) EXPECT_LE(kernel.rows, rows.back());
   for (const int vectors : {1, 2}) {
     EXPECT_TRUE(std::ranges::any_of(kernels_.channel_correlation, [&](const auto& kernel) {

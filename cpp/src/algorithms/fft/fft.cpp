@@ -13,10 +13,9 @@ bool is_empty(const Problem& problem) { return problem.n == 0 || problem.c == 0 
 bool is_small(const Problem& problem) {
   constexpr std::int64_t kFewTaps = 9;
   constexpr double kFewMultiplyAdds = 3e5;
-  constexpr double kManyMultiplyAdds = 1e9;
   const auto& axes = problem.axes;
-  const bool few_taps = axes[0].kernel * axes[1].kernel * axes[2].kernel <= kFewTaps;
-  return problem.multiply_adds() < (few_taps ? kManyMultiplyAdds : kFewMultiplyAdds);
+  return axes[0].kernel * axes[1].kernel * axes[2].kernel <= kFewTaps ||
+         problem.multiply_adds() < kFewMultiplyAdds;
 }
 
 /// Whether the taps reach so far that there may be no transform.

@@ -4,7 +4,6 @@
 
 #include "algorithms/depthwise/depthwise.hpp"
 #include "kernels/kernel_table.hpp"
-#include "runtime/vector_units.hpp"
 
 namespace fastconv::separable {
 namespace {
@@ -71,8 +70,7 @@ double estimate_cost(const Problem& problem, int threads) {
       bytes * (product(problem.input_sizes()) + product(problem.output_sizes()));
   const double kernel_seconds =
       kKernelSeconds + number(axes[1].kernel * axes[2].kernel) * kTapSeconds;
-  const double vector_seconds = kVectorMultiplyAddSeconds * halved_vector_factor();
-  return kCallSeconds + (multiply_adds / lanes * vector_seconds +
+  return kCallSeconds + (multiply_adds / lanes * kVectorMultiplyAddSeconds +
                          image_bytes / kImageBytesPerSecond + number(problem.k) * kernel_seconds) /
                             threads;
 }
