@@ -62,12 +62,14 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kPlaneInLastCacheBytes = 1.4e6;
   constexpr double kSecondCacheBytes = 8e6;
   constexpr double kLastCacheBytes = 48e6;
-  // Half of a product's time and a quarter of a stage's are multiply-adds; those of sequences,
-  // whose spectra are long, take all of it.
+  // Half of a product's time and a quarter of a stage's are multiply-adds. Those of sequences,
+  // whose spectra are long, take all of it, and a little more than the fit has.
+  constexpr double kLongProducts = 1.2;
+  const double halved = halved_vector_factor();
   const double product_seconds =
       kProductSeconds *
-      (size.sequence ? halved_vector_factor() : (1.0 + halved_vector_factor()) / 2.0);
-  const double stage_seconds = kStageSeconds * (3.0 + halved_vector_factor()) / 4.0;
+      (size.sequence && halved > 1.0 ? kLongProducts * halved : (1.0 + halved) / 2.0);
+  const double stage_seconds = kStageSeconds * (3.0 + halved) / 4.0;
   const auto vectors_of = [&](std::int64_t count) {
     return static_cast<double>(ceil_divide(count, static_cast<std::int64_t>(counts.lanes)));
   };
