@@ -424,13 +424,13 @@ template <class T>
 void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
                                    const ChannelRange& range, const T* weights, const T* start,
                                    const SourceTile<T>& source, const PositionBox& box,
-                                   const BoxSums<T>& sums, LinesAhead& weights_ahead) {
+                                   const BoxSums<T>& sums, LinesAhead& weight_lines) {
   const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
   const auto [run_count, length] = flat_runs(box.size, pitch, source.flattening);
   const std::int64_t chunk = schedule_.fetches_weights ? kFetchedDepth : kDepthChunk;
   LinesAhead* ahead = &next_source_;
-  if (!weights_ahead.empty()) {
-    ahead = &weights_ahead;
+  if (!weight_lines.empty()) {
+    ahead = &weight_lines;
     ahead->share_out(run_count * ceil_divide(length, kMaxCorrelationPixels) *
                      std::max<std::int64_t>(1, ceil_divide(range.count * phase.taps, chunk)));
   }

@@ -89,7 +89,7 @@ class CorrelationItem {
   const T* start_of(std::int64_t group, const Block<T>& block) const;
   void add_piece(const Phase& phase, const Block<T>& block, const ChannelRange& range,
                  const T* weights, const T* start, const SourceTile<T>& source,
-                 const PositionBox& box, const BoxSums<T>& sums, LinesAhead& weights_ahead);
+                 const PositionBox& box, const BoxSums<T>& sums, LinesAhead& weight_lines);
   LinesAhead weights_ahead(std::int64_t group, std::int64_t block, ChannelRange next,
                            const ChannelRange& sources) const;
   LinesAhead next_block_ahead(const Phase& phase, std::int64_t block,

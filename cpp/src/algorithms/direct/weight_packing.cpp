@@ -138,7 +138,6 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
       rows > kMostRows) {
     return false;
   }
-  alignas(kAlignment) T transposed[kColumns * kMostRows] = {};
   const std::int64_t base = group * group_stride_ + first * destination_stride_;
   const std::int64_t elements = product(kernel_);
   // Source channels far apart are too little in one place for the processor to foresee the next.
@@ -171,6 +170,7 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
     }
     return true;
   }
+  alignas(kAlignment) T transposed[kColumns * kMostRows] = {};
   for (std::int64_t source = 0; source < sources; ++source) {
     ahead.fetch();
     const T* from = matrix + source * source_stride_;
