@@ -123,8 +123,9 @@ TYPED_TEST(DepthwiseKernelsTest, PairsOfRowsTakeTurns) {
               expected[static_cast<std::size_t>(y * (count + 2) + i)] = sum;
             }
           }
-          this->kernels_.depthwise.row_pairs(
-              {evens, odds, 2, 1, kRows, count, out.data(), count + 2, T(2)});
+          this->kernels_.depthwise.row_pairs({{evens, 2, 1, kRows, count, out.data(), count + 2,
+                                               T(2), RowColumns::neighbours, kUnlimitedRow},
+                                              odds});
           ASSERT_TRUE(std::ranges::equal(out, expected))
               << even_width << " and " << odd_width << " taps, " << height << " rows, step " << step
               << ", " << count << " results";

@@ -69,24 +69,20 @@ struct RowBlock {
   bool streams = false;
 };
 
+/// Most rows that one register tile of `rows` has; no more than the kernel has either.
+inline constexpr int kMostDepthwiseRows = 4;
+
 template <class T>
 using DepthwiseRowsFunction = void (*)(const RowBlock<T>& block);
 
-/// Results in pairs, as a stride of two leaves them to a gradient: out[y * pitch + 2 * p] and
-/// out[y * pitch + 2 * p + 1] = initial + the sums of `even` and of `odd` at pixel p, for `rows`
-/// rows of `count` results. The sets of both read the same rows, none of them empty, at columns
-/// that are neighbours. Reads whole vectors.
+/// Results in pairs, as a stride of two leaves them to a gradient: where `even.out` has pixel p of
+/// a block, out[y * pitch + 2 * p] and out[y * pitch + 2 * p + 1] = initial + the sums of `even`
+/// and of `odd` at pixel p, and `count` is that of both. The sets of both read the same rows, none
+/// of them empty, at columns that are neighbours, without limits.
 template <class T>
 struct RowPairs {
-  const RowTaps<T>* even;
+  RowBlock<T> even;
   const RowTaps<T>* odd;
-  std::int64_t set_count;
-  std::int64_t first_row;  ///< in every set
-  std::int64_t rows;
-  std::int64_t count;
-  T* out;
-  std::int64_t pitch;
-  T initial;
 };
 
 template <class T>

@@ -46,8 +46,9 @@ template <int kFirst, int kLast, class T, int kRows, int kVectors>
 }
 
 template <class T, int kRows, int kVectors>
-[[gnu::noinline]] void depthwise_pair_tile(const RowPairs<T>& block, std::int64_t y,
+[[gnu::noinline]] void depthwise_pair_tile(const RowPairs<T>& pairs, std::int64_t y,
                                            std::int64_t first) {
+  const RowBlock<T>& block = pairs.even;
   using V = Vec<T>;
   constexpr std::int64_t kLanes = V::kLanes;
   V sums[2][kRows][kVectors];
@@ -60,8 +61,8 @@ template <class T, int kRows, int kVectors>
     }
   }
   for (std::int64_t set = 0; set < block.set_count; ++set) {
-    const RowTaps<T>& even = block.even[set];
-    const RowTaps<T>& odd = block.odd[set];
+    const RowTaps<T>& even = block.taps[set];
+    const RowTaps<T>& odd = pairs.odd[set];
     const T* const* rows = even.rows + block.first_row + y * even.row_step;
     const T* even_weights = even.weights;
     const T* odd_weights = odd.weights;
@@ -103,19 +104,19 @@ inline constexpr int kMostPairRows = 3;
 
 /// kRows rows from end to end.
 template <class T, int kRows>
-void depthwise_pair_strip(const RowPairs<T>& block, std::int64_t y) {
+void depthwise_pair_strip(const RowPairs<T>& pairs, std::int64_t y) {
   constexpr std::int64_t kLanes = Vec<T>::kLanes;
   constexpr int kFitting = (kRegisters - 1) / (2 * kRows + 1);
   constexpr int kMost = kFitting < 4 ? kFitting : 4;
-  const std::int64_t pixels = (block.count + 1) / 2;
+  const std::int64_t pixels = (pairs.even.count + 1) / 2;
   std::int64_t first = 0;
   for (; pixels - first > (kMost - 1) * kLanes; first += kMost * kLanes) {
-    depthwise_pair_tile<T, kRows, kMost>(block, y, first);
+    depthwise_pair_tile<T, kRows, kMost>(pairs, y, first);
   }
   const std::int64_t vectors = (pixels - first + kLanes - 1) / kLanes;
   const auto run_rest = [&]<int kVectors>() {
     if constexpr (kVectors < kMost) {
-      if (vectors == kVectors) depthwise_pair_tile<T, kRows, kVectors>(block, y, first);
+      if (vectors == kVectors) depthwise_pair_tile<T, kRows, kVectors>(pairs, y, first);
     }
   };
   run_rest.template operator()<1>();
@@ -124,17 +125,18 @@ void depthwise_pair_strip(const RowPairs<T>& block, std::int64_t y) {
 }
 
 template <class T>
-void depthwise_row_pairs(const RowPairs<T>& block) {
+void depthwise_row_pairs(const RowPairs<T>& pairs) {
+  const RowBlock<T>& block = pairs.even;
   std::int64_t most = kMostPairRows;
   for (std::int64_t set = 0; set < block.set_count; ++set) {
-    if (block.even[set].height < most) most = block.even[set].height;
+    if (block.taps[set].height < most) most = block.taps[set].height;
   }
   for (std::int64_t y = 0; y < block.rows;) {
     const std::int64_t left = block.rows - y;
     const std::int64_t rows = left < most ? left : most;
-    if (rows == 1) depthwise_pair_strip<T, 1>(block, y);
-    if (rows == 2) depthwise_pair_strip<T, 2>(block, y);
-    if (rows == 3) depthwise_pair_strip<T, 3>(block, y);
+    if (rows == 1) depthwise_pair_strip<T, 1>(pairs, y);
+    if (rows == 2) depthwise_pair_strip<T, 2>(pairs, y);
+    if (rows == 3) depthwise_pair_strip<T, 3>(pairs, y);
     y += rows;
   }
 }

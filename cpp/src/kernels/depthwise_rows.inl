@@ -7,8 +7,6 @@
 /// one: kRows * kVectors multiply-adds for kRows + kVectors loads.
 /// Registers: kRows * kVectors + kVectors + 1.
 
-inline constexpr int kMostDepthwiseRows = 4;
-
 template <int kRows>
 constexpr int depthwise_row_vectors() {
   constexpr int kWanted = kRows == 1 ? 8 : kRows == 2 ? 6 : 4;

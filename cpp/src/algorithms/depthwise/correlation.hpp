@@ -92,6 +92,7 @@ class RowCorrelation {
     const Axis& sizes = pass_.problem.axes[axis];
     return pass_.problem.pass == Pass::backward_input ? sizes.output : sizes.input;
   }
+  direct::Extent source_sizes() const { return {source_size(0), source_size(1), source_size(2)}; }
   std::int64_t sums_pitch() const {
     return static_cast<std::int64_t>(round_up(static_cast<std::size_t>(tile_.size[2]),
                                               static_cast<std::size_t>(pass_.kernels.lanes)));
@@ -102,7 +103,6 @@ class RowCorrelation {
   }
   Memory lay_out(Arena& arena) const;
   void run_item(const PassArrays<T>& arrays, std::int64_t item, const Memory& memory) const;
-  void pack_rows(const PassArrays<T>& arrays, const Zone& zone, std::int64_t group) const;
   void run_channels(const PassArrays<T>& arrays, const Zone& zone, std::int64_t group,
                     const Memory& memory) const;
   const T** find_rows(const PassArrays<T>& arrays, const Zone& zone, const RowSet& set,

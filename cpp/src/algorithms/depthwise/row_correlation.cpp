@@ -12,6 +12,7 @@
 #include <algorithm>
 
 #include "algorithms/depthwise/correlation.hpp"
+#include "algorithms/depthwise/source_rows.hpp"
 #include "padding.hpp"
 #include "runtime/parallel.hpp"
 
@@ -36,8 +37,6 @@ constexpr std::int64_t kStridedRowsAhead = 8;
 constexpr std::int64_t kLeastCutRow = 4096;
 /// Rows that share what the kernel loads; with large kernels columns are cut rather than these.
 constexpr std::int64_t kLeastRows = 8;
-/// Rows of a register tile.
-constexpr std::int64_t kMostStrip = 4;
 /// Rows of sums on their way into a destination that the kernel cannot write.
 constexpr std::int64_t kSumRows = 16;
 /// Vectors of a row from which on its ends may be slow.
@@ -82,7 +81,8 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
     tile_.cut({tile_.size[0], tile_.size[1], ceil_divide(tile_.size[2], 2)});
   }
   // The kernel takes as many rows at a time as it has tap rows: none should be left over.
-  const std::int64_t strip = std::min(kMostStrip, pass_.problem.axes[1].kernel);
+  const std::int64_t strip =
+      std::min<std::int64_t>(kMostDepthwiseRows, pass_.problem.axes[1].kernel);
   if (tile_.tiles[1] > 1) {
     tile_.cut({tile_.size[0], ceil_divide(tile_.size[1], strip) * strip, tile_.size[2]});
   }
@@ -251,12 +251,13 @@ void RowCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t item,
       continue;
     }
     if (rows_lie && !interleaved) {
-      pack_rows(arrays, zone, group);
+      depthwise::pack_rows(tile_, pass_.axes, arrays.source, source_sizes(),
+                           {origin, n, group * pass_.sources, pass_.sources},
+                           pass_.kernels.depthwise.pad_rows, memory.packed);
     } else {
       direct::SourcePadding padding = direct::input_padding(pass_.problem);
       if (pass_.problem.pass == Pass::backward_input) {
-        padding = {.sizes = {source_size(0), source_size(1), source_size(2)},
-                   .mode = PaddingMode::zeros};
+        padding = {.sizes = source_sizes(), .mode = PaddingMode::zeros};
       }
       direct::pack_source(
           tile_, padding, origin, arrays.source, n, group * pass_.sources, groups * pass_.sources,
@@ -265,54 +266,6 @@ void RowCorrelation<T>::run_item(const PassArrays<T>& arrays, std::int64_t item,
     for (std::int64_t g = 0; g < groups; ++g) {
       zone.packed = memory.packed + g * pass_.sources * tile_.channel_size();
       run_channels(arrays, zone, group + g, memory);
-    }
-  }
-}
-
-/// The columns of a zone as direct::pack_source lays them out, for rows of neighbouring elements
-/// and padding with zeros.
-template <class T>
-void RowCorrelation<T>::pack_rows(const PassArrays<T>& arrays, const Zone& zone,
-                                  std::int64_t group) const {
-  const auto& [d_axis, h_axis, w_axis] = pass_.axes;
-  const Extent size = tile_.size_at(zone.origin);
-  const std::int64_t slices = size[0] + d_axis.phases.reach;
-  const std::int64_t rows = size[1] + h_axis.phases.reach;
-  const std::int64_t columns = size[2] + w_axis.phases.reach;
-  const direct::RealView& source = arrays.source;
-  T* plane = const_cast<T*>(zone.packed);
-  for (std::int64_t s = 0; s < pass_.sources; ++s) {
-    const std::int64_t base =
-        zone.n * source.stride(0) + (group * pass_.sources + s) * source.stride(1);
-    for (std::int64_t qd = 0; qd < d_axis.phases.plane_count(); ++qd) {
-      for (std::int64_t qh = 0; qh < h_axis.phases.plane_count(); ++qh) {
-        const InsideRange inside_rows =
-            inside_range(h_axis, qh, zone.origin[1], rows, source_size(1));
-        for (std::int64_t qw = 0; qw < w_axis.phases.plane_count();
-             ++qw, plane += tile_.plane_size) {
-          const InsideRange inside =
-              inside_range(w_axis, qw, zone.origin[2], columns, source_size(2));
-          for (std::int64_t d = 0; d < slices; ++d) {
-            T* slice = plane + d * tile_.pitch[1] * tile_.pitch[2];
-            const std::int64_t sd = d_axis.source(qd, zone.origin[0] + d);
-            const bool none = sd < 0 || sd >= source_size(0);
-            const std::int64_t first = none ? rows : inside_rows.first;
-            const std::int64_t end = none ? rows : inside_rows.end;
-            std::fill_n(slice, first * tile_.pitch[2], T(0));
-            if (first < end) {
-              const std::int64_t at = base + sd * source.stride(2) +
-                                      h_axis.source(qh, zone.origin[1] + first) * source.stride(3) +
-                                      w_axis.source(qw, zone.origin[2] + inside.first);
-              pass_.kernels.depthwise.pad_rows(
-                  {slice + first * tile_.pitch[2], tile_.pitch[2],
-                   reinterpret_cast<const T*>(source.at(at)),
-                   h_axis.phases.source_step * source.stride(3), w_axis.phases.source_step,
-                   end - first, inside.first, inside.end - inside.first, columns - inside.end});
-            }
-            std::fill_n(slice + end * tile_.pitch[2], (rows - end) * tile_.pitch[2], T(0));
-          }
-        }
-      }
     }
   }
 }
@@ -346,21 +299,13 @@ const T** RowCorrelation<T>::find_rows(const PassArrays<T>& arrays, const Zone& 
     for (std::int64_t p = 0; p < set.rows; ++p) *rows++ = row + p * tile_.pitch[2];
     return rows;
   }
-  const direct::RealView& source = arrays.source;
-  const std::int64_t sd = d_axis.source(set.depth_plane, zone.origin[0] + set.depth);
-  const std::int64_t first = h_axis.source(set.row_plane, zone.origin[1] + set.first_row);
-  const std::int64_t base = zone.n * source.stride(0) +
-                            (set.group * pass_.sources + set.source) * source.stride(1) +
-                            sd * source.stride(2) + w_axis.phases.source_first +
-                            w_axis.phases.source_step * zone.origin[2];
-  const bool outside = sd < 0 || sd >= source_size(0);
-  for (std::int64_t p = 0; p < set.rows; ++p) {
-    const std::int64_t sh = first + p * set.spacing;
-    *rows++ = outside || sh < 0 || sh >= source_size(1)
-                  ? memory.zeros
-                  : reinterpret_cast<const T*>(source.at(base + sh * source.stride(3)));
-  }
-  return rows;
+  return depthwise::find_rows(
+      arrays.source, source_sizes(),
+      {zone.n, set.group * pass_.sources + set.source,
+       d_axis.source(set.depth_plane, zone.origin[0] + set.depth),
+       h_axis.source(set.row_plane, zone.origin[1] + set.first_row), set.spacing, set.rows,
+       w_axis.phases.source_first + w_axis.phases.source_step * zone.origin[2]},
+      static_cast<const T*>(memory.zeros), rows);
 }
 
 /// The sets of taps that slice jd of a phase adds up; returns how many.
@@ -433,11 +378,12 @@ void RowCorrelation<T>::run_pair(const PassArrays<T>& arrays, const Phase& even,
     for (std::int64_t first = 0; first < std::min(h->step, size[1]); ++first) {
       const std::int64_t row = h->run->destination(zone.origin[1] + first);
       pass_.kernels.depthwise.row_pairs(
-          {memory.taps, odd_taps, sets, first, ceil_divide(size[1] - first, h->step),
-           size[2] + odd_count,
-           reinterpret_cast<T*>(destination.at(to + row * destination.stride(3))),
-           h->step * h->run->destination_step * destination.stride(3),
-           arrays.bias == nullptr ? T(0) : arrays.bias[channel]});
+          {{memory.taps, sets, first, ceil_divide(size[1] - first, h->step), size[2] + odd_count,
+            reinterpret_cast<T*>(destination.at(to + row * destination.stride(3))),
+            h->step * h->run->destination_step * destination.stride(3),
+            arrays.bias == nullptr ? T(0) : arrays.bias[channel], RowColumns::neighbours,
+            kUnlimitedRow},
+           odd_taps});
     }
   }
 }

@@ -53,7 +53,8 @@ InsideRange inside_range(const AxisTaps& axis, std::int64_t plane, std::int64_t 
 /// are whole cache lines: parts of lines are slow to write past the caches.
 bool streams_result(const Problem& problem, std::int64_t lanes);
 
-/// The three axes of a forward or backward-input pass with padding that adds nothing.
+/// The three axes of a pass with padding that adds nothing; a gradient of the weight reads the
+/// input as the forward pass does.
 std::array<AxisTaps, 3> pass_taps(const Problem& problem);
 
 }  // namespace fastconv::depthwise

@@ -16,6 +16,7 @@
 #include <algorithm>
 
 #include "algorithms/depthwise/depthwise.hpp"
+#include "algorithms/depthwise/source_rows.hpp"
 #include "algorithms/depthwise/tap_groups.hpp"
 #include "algorithms/direct/real_view.hpp"
 #include "algorithms/direct/tile.hpp"
@@ -37,12 +38,6 @@ constexpr std::int64_t kChannelTileBytes = 256 * 1024;
 constexpr std::int64_t kWantedItems = 16;
 /// Taps of a kernel of one row from which on transposing pays.
 constexpr std::int64_t kLeastTapsOfLoneRows = 8;
-
-std::array<AxisTaps, 3> forward_taps(const Problem& problem) {
-  return {AxisTaps(direct::forward_phases(problem.axes[0], problem.flip)),
-          AxisTaps(direct::forward_phases(problem.axes[1], problem.flip)),
-          AxisTaps(direct::forward_phases(problem.axes[2], problem.flip))};
-}
 
 /// How one of the two ways cuts the work.
 struct Cut {
@@ -72,7 +67,7 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
         threads_(threads),
         multiplier_(problem.k / problem.g),
         taps_(problem.axes[0].kernel * problem.axes[1].kernel * problem.axes[2].kernel),
-        axes_(forward_taps(problem)),
+        axes_(pass_taps(problem)),
         along_rows_(axes_, problem, problem.g, kRowTileBytes / static_cast<std::int64_t>(sizeof(T)),
                     8 * kernels_.lanes),
         along_channels_(axes_, problem, ceil_divide(problem.c, kernels_.lanes),
@@ -82,6 +77,15 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
       for (std::int64_t t = 0; t < group.count; ++t) {
         columns_.push_back({group.plane, group.shift + t * axes_[2].runs[0].step,
                             group.kernel + t * group.kernel_step});
+      }
+    }
+    for (const TapGroup& group : axes_[1].runs[0].groups) {
+      for (std::int64_t t = 0; t < group.count; ++t) {
+        const std::int64_t row = in_source(1, group.plane, group.shift + t * axes_[1].runs[0].step);
+        for (const Column& column : columns_) {
+          order_in_source_.push_back(row * problem.axes[2].kernel +
+                                     in_source(2, column.plane, column.shift));
+        }
       }
     }
     const auto& [d, h, w] = problem.axes;
@@ -158,6 +162,12 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     std::int64_t rows_stride;
   };
 
+  /// Elements from the first tap of an axis to one in a plane.
+  std::int64_t in_source(std::size_t axis, std::int64_t plane, std::int64_t shift) const {
+    const direct::AxisPhases& phases = axes_[axis].phases;
+    return phases.residues[static_cast<std::size_t>(plane)] + phases.source_step * shift;
+  }
+
   /// Calls body(depth group, depth tap, row group) for every set of tap rows.
   template <class Body>
   void for_each_row_set(const Body& body) const {
@@ -225,38 +235,11 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
                     problem_.axes[1].stride * along_rows_.tile.size[1] + problem_.axes[1].kernel);
   }
 
-  /// Rows of a channel's slice `sd` where they lie, from column `column` on.
-  void find_rows(const RealView& input, std::int64_t n, std::int64_t channel, std::int64_t sd,
-                 std::int64_t first, std::int64_t spacing, std::int64_t count, std::int64_t column,
-                 const ThreadMemory& memory) const {
-    const bool outside = sd < 0 || sd >= problem_.axes[0].input;
-    const std::int64_t base =
-        n * input.stride(0) + channel * input.stride(1) + sd * input.stride(2) + column;
-    for (std::int64_t p = 0; p < count; ++p) {
-      const std::int64_t sh = first + p * spacing;
-      memory.rows[p] = outside || sh < 0 || sh >= problem_.axes[1].input
-                           ? memory.packed
-                           : reinterpret_cast<const T*>(input.at(base + sh * input.stride(3)));
-    }
-  }
-
   /// Taps of every second pixel are neighbours for the kernel, but sums are in the order of planes.
   T* add_every_second(const RowGradient<T>& taps, T* sums) const {
     std::fill_n(taps.sums, taps.height * taps.width, T(0));
     kernels_.depthwise.row_gradient(taps);
-    const direct::AxisPhases& rows = axes_[1].phases;
-    const direct::AxisPhases& columns = axes_[2].phases;
-    for (const TapGroup& group : axes_[1].runs[0].groups) {
-      for (std::int64_t t = 0; t < group.count; ++t) {
-        const T* row =
-            taps.sums + taps.width * (rows.residues[static_cast<std::size_t>(group.plane)] +
-                                      rows.source_step * (group.shift + t * axes_[1].runs[0].step));
-        for (const Column& column : columns_) {
-          *sums++ += row[columns.residues[static_cast<std::size_t>(column.plane)] +
-                         columns.source_step * column.shift];
-        }
-      }
-    }
+    for (const std::int64_t tap : order_in_source_) *sums++ += taps.sums[tap];
     return sums;
   }
 
@@ -267,7 +250,9 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
     const Extent size = tile.size_at(origin);
     const direct::AxisPhases& rows = axes_[1].phases;
     const direct::AxisPhases& columns = axes_[2].phases;
+    const Extent sizes{problem_.axes[0].input, problem_.axes[1].input, problem_.axes[2].input};
     const bool in_place = masks_padding_ && input.stride(4) == 1;
+    const T* zeros = memory.packed;
     if (in_place) {
       std::fill_n(memory.packed, zero_row_size(), T(0));
     } else {
@@ -308,9 +293,11 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
           for (const TapGroup& dg : axes_[0].runs[0].groups) {
             for (std::int64_t td = 0; td < dg.count; ++td) {
               const std::int64_t depth = jd + dg.shift + td * axes_[0].runs[0].step;
-              find_rows(input, n, group, axes_[0].source(dg.plane, origin[0] + depth),
-                        rows.source_first + rows.source_step * origin[1], 1,
-                        2 * (size[1] - 1) + problem_.axes[1].kernel, first_column, memory);
+              find_rows(input, sizes,
+                        {n, group, axes_[0].source(dg.plane, origin[0] + depth),
+                         rows.source_first + rows.source_step * origin[1], 1,
+                         2 * (size[1] - 1) + problem_.axes[1].kernel, first_column},
+                        zeros, memory.rows);
               to = add_every_second(
                   {memory.rows, gradient_rows, memory.offsets, 2, limits, 1, size[1], size[2],
                    problem_.axes[1].kernel, width, memory.packed + zero_row_size(), width},
@@ -323,9 +310,11 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
           const std::int64_t depth = jd + dg.shift + td * axes_[0].runs[0].step;
           const std::int64_t row_count = size[1] + (hg.count - 1) * step;
           if (in_place) {
-            find_rows(input, n, group, axes_[0].source(dg.plane, origin[0] + depth),
-                      axes_[1].source(hg.plane, origin[1] + hg.shift), rows.source_step, row_count,
-                      first_column, memory);
+            find_rows(input, sizes,
+                      {n, group, axes_[0].source(dg.plane, origin[0] + depth),
+                       axes_[1].source(hg.plane, origin[1] + hg.shift), rows.source_step, row_count,
+                       first_column},
+                      zeros, memory.rows);
           } else {
             const std::int64_t plane = (dg.plane * tile.phases[1]->plane_count() + hg.plane) *
                                        tile.phases[2]->plane_count();
@@ -495,7 +484,8 @@ class WeightGradientPlan final : public detail::AlgorithmPlan {
   Cut along_rows_;
   Cut along_channels_;
   std::vector<Column> columns_;
-  bool masks_padding_ = false;  ///< of rows that are read where they lie
+  std::vector<std::int64_t> order_in_source_;  ///< of the taps of a slice, without dilation
+  bool masks_padding_ = false;                 ///< of rows that are read where they lie
 };
 
 }  // namespace

@@ -53,19 +53,12 @@ CorrelationItem<T>::CorrelationItem(const CorrelationCall<T>& call, const Region
       schedule_(call.schedule),
       kernels_(call.kernels),
       region_(region),
-      memory_(memory) {
-  const Place place = place_of(item);
-  n_ = place.n;
-  images_ = place.images;
-  origin_ = place.origin;
-  first_group_ = place.first_group;
-  groups_ = place.groups;
-  first_block_ = place.blocks.first;
-  end_block_ = place.blocks.end;
-  in_place_ =
-      call.in_place != nullptr &&
-      call.in_place->possible(origin_, n_, images_, first_group_ * schedule_.source_channels,
-                              groups_ * schedule_.source_channels, kernels_.lanes);
+      memory_(memory),
+      place_(place_of(item)) {
+  in_place_ = call.in_place != nullptr &&
+              call.in_place->possible(place_.origin, place_.n, place_.images,
+                                      place_.first_group * schedule_.source_channels,
+                                      place_.groups * schedule_.source_channels, kernels_.lanes);
   if (item + 1 < region.items) next_source_ = source_lines(place_of(item + 1));
 }
 
@@ -89,7 +82,8 @@ typename CorrelationItem<T>::Place CorrelationItem<T>::place_of(std::int64_t ite
 /// What an item reads, shared out over this item's work; nothing if this one reads the same.
 template <class T>
 LinesAhead CorrelationItem<T>::source_lines(const Place& place) const {
-  const bool same = place.n == n_ && place.origin == origin_ && place.first_group == first_group_;
+  const bool same = place.n == place_.n && place.origin == place_.origin &&
+                    place.first_group == place_.first_group;
   if (same || !region_.reads || kernels_.channels_per_element > 1) return {};
   LinesAhead lines =
       lines_of_tile(region_.tile, place.origin, call_.padding.sizes, call_.source,
@@ -102,12 +96,12 @@ LinesAhead CorrelationItem<T>::source_lines(const Place& place) const {
           : schedule_.blocks.front().kernels[kMaxCorrelationVectors]->vectors * kernels_.lanes;
   std::int64_t calls = 0;
   for (const Phase& phase : region_.phases) {
-    const Extent size = region_.tile.size_at(origin_, phase.runs);
+    const Extent size = region_.tile.size_at(place_.origin, phase.runs);
     if (product(size) == 0) continue;
     const auto [runs, length] =
         flat_runs(size, in_place_ ? size : region_.tile.pitch, region_.flattening);
-    calls += runs * ceil_divide(length, positions) * groups_ * (end_block_ - first_block_) *
-             (by_channel ? images_ : 1) *
+    calls += runs * ceil_divide(length, positions) * place_.groups *
+             (place_.blocks.end - place_.blocks.first) * (by_channel ? place_.images : 1) *
              std::max<std::int64_t>(1, ceil_divide(phase.depth(), kDepthChunk));
   }
   lines.share_out(std::max<std::int64_t>(1, calls));
@@ -122,19 +116,18 @@ void CorrelationItem<T>::compute() {
     compute_whole_blocks();
     return;
   }
-  const BlockRange blocks{first_block_, end_block_};
   for (std::int64_t first = 0; first == 0 || first < schedule_.source_channels; first += part) {
     const ChannelRange sources{first, std::min(part, schedule_.source_channels - first)};
     if (region_.reads && !in_place_) pack(sources);
     if (schedule_.leaves_out_padding) {
-      compute_channels(region_.phases, blocks, sources);
+      compute_channels(region_.phases, place_.blocks, sources);
       if (part == 0) break;
       continue;
     }
     for (const Phase& phase : region_.phases) {
-      if (product(region_.tile.size_at(origin_, phase.runs)) == 0) continue;
+      if (product(region_.tile.size_at(place_.origin, phase.runs)) == 0) continue;
       if (schedule_.lanes_along == LanesAlong::channels) {
-        compute_channels({&phase, 1}, blocks, sources);
+        compute_channels({&phase, 1}, place_.blocks, sources);
       } else {
         compute_pixels(phase);
       }
@@ -154,14 +147,14 @@ void CorrelationItem<T>::compute_whole_blocks() {
   const ChannelRange sources{0, schedule_.source_channels};
   const CallWeights<T>& weights = call_.weights;
   if (region_.reads && !in_place_) pack(sources);
-  for (std::int64_t b = first_block_; b < end_block_; ++b) {
+  for (std::int64_t b = place_.blocks.first; b < place_.blocks.end; ++b) {
     const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
-    if (!weights.packer.pack_elements(schedule_.tap_targets, first_group_, block.first,
+    if (!weights.packer.pack_elements(schedule_.tap_targets, place_.first_group, block.first,
                                       block.channels, block.rows, block.rows, 0, sources.count,
                                       memory_.weights)) {
       for (const TapSet& set : schedule_.tap_sets) {
-        weights.packer.pack_block(set.runs, first_group_, block.first, block.channels, block.rows,
-                                  sources, schedule_.weight_order(),
+        weights.packer.pack_block(set.runs, place_.first_group, block.first, block.channels,
+                                  block.rows, sources, schedule_.weight_order(),
                                   memory_.weights + set.depth_before * block.rows);
       }
     }
@@ -170,7 +163,7 @@ void CorrelationItem<T>::compute_whole_blocks() {
       weights.finite = false;
     }
     for (const Phase& phase : region_.phases) {
-      if (product(region_.tile.size_at(origin_, phase.runs)) == 0) continue;
+      if (product(region_.tile.size_at(place_.origin, phase.runs)) == 0) continue;
       compute_channels({&phase, 1}, {b, b + 1}, sources);
     }
   }
@@ -212,21 +205,22 @@ void CorrelationItem<T>::pack(const ChannelRange& sources) const {
   const Tile& tile = region_.tile;
   const auto load_block = kernels_.load_block[static_cast<int>(source.type())];
   // Several groups are packed only when each is packed whole, so the channels are contiguous.
-  const std::int64_t first = first_group_ * schedule_.source_channels + sources.first;
-  const std::int64_t channels = groups_ * sources.count;
-  for (std::int64_t image = 0; image < images_; ++image) {
+  const std::int64_t first = place_.first_group * schedule_.source_channels + sources.first;
+  const std::int64_t channels = place_.groups * sources.count;
+  for (std::int64_t image = 0; image < place_.images; ++image) {
     T* to = memory_.packed + image * channels * tile.channel_size();
     if constexpr (std::is_same_v<T, std::int32_t>) {
       if (kernels_.channels_per_element > 1) {
         const std::int64_t of_group =
             (call_.problem.pass == Pass::forward ? call_.problem.c : call_.problem.k) /
             call_.problem.g;
-        pack_joined_source(tile, call_.padding, origin_, source, n_ + image,
-                           {first_group_, groups_, of_group}, sources, kernels_, to);
+        pack_joined_source(tile, call_.padding, place_.origin, source, place_.n + image,
+                           {place_.first_group, place_.groups, of_group}, sources, kernels_, to);
         continue;
       }
     }
-    pack_source(tile, call_.padding, origin_, source, n_ + image, first, channels, load_block, to);
+    pack_source(tile, call_.padding, place_.origin, source, place_.n + image, first, channels,
+                load_block, to);
   }
 }
 
@@ -235,15 +229,15 @@ template <class T>
 SourceTile<T> CorrelationItem<T>::source_of(const Phase& phase, std::int64_t group,
                                             const ChannelRange& sources) const {
   if (in_place_) {
-    return call_.in_place->tile(origin_, n_, group * schedule_.source_channels, phase);
+    return call_.in_place->tile(place_.origin, place_.n, group * schedule_.source_channels, phase);
   }
   const Tile& tile = region_.tile;
   // Offsets count from the first channel of all.
-  const std::int64_t first = (group - first_group_) * sources.count - sources.first;
+  const std::int64_t first = (group - place_.first_group) * sources.count - sources.first;
   return {{memory_.packed + first * tile.channel_size(), phase.offsets.data(), 1},
           tile.pitch[2],
           tile.pitch[1] * tile.pitch[2],
-          groups_ * sources.count * tile.channel_size(),
+          place_.groups * sources.count * tile.channel_size(),
           region_.flattening};
 }
 
@@ -262,26 +256,27 @@ bool CorrelationItem<T>::waits_for_memory(const Block<T>& block) const {
 template <class T>
 void CorrelationItem<T>::compute_pixels(const Phase& phase) {
   const Tile& tile = region_.tile;
-  const Extent size = tile.size_at(origin_, phase.runs);
+  const Extent size = tile.size_at(place_.origin, phase.runs);
   const ChannelRange all_sources{0, schedule_.source_channels};
-  const SourceTile<T> first_source = source_of(phase, first_group_, all_sources);
+  const SourceTile<T> first_source = source_of(phase, place_.first_group, all_sources);
   const Extent pitch = in_place_ ? size : tile.pitch;
   const auto [run_count, length] = flat_runs(size, pitch, first_source.flattening);
   // The blocks of neighbouring groups are stored together only if all of a group's are computed.
-  const bool whole_groups = end_block_ - first_block_ == schedule_.block_count();
-  const std::int64_t end_group = first_group_ + groups_;
+  const bool whole_groups = place_.blocks.end - place_.blocks.first == schedule_.block_count();
+  const std::int64_t end_group = place_.first_group + place_.groups;
   for (std::int64_t run = 0; run < run_count; ++run) {
     const FlatRun flat = flat_run(first_source.flattening, size, run);
-    const PositionBox box{n_,
-                          phase.runs,
-                          {origin_[0] + flat.first_d, origin_[1] + flat.first_h, origin_[2]},
-                          {flat.end_d - flat.first_d, flat.end_h - flat.first_h, size[2]}};
+    const PositionBox box{
+        place_.n,
+        phase.runs,
+        {place_.origin[0] + flat.first_d, place_.origin[1] + flat.first_h, place_.origin[2]},
+        {flat.end_d - flat.first_d, flat.end_h - flat.first_h, size[2]}};
     const BoxSums<T> waiting{memory_.sums, pitch[2], pitch[1] * pitch[2], region_.sums_pitch};
     StoreBatch batch{};
-    for (std::int64_t group = first_group_; group < end_group; ++group) {
+    for (std::int64_t group = place_.first_group; group < end_group; ++group) {
       SourceTile<T> source = source_of(phase, group, all_sources);
       source.pixels.data += flat.first_d * source.slice_pitch + flat.first_h * source.row_pitch;
-      for (std::int64_t b = first_block_; b < end_block_; ++b) {
+      for (std::int64_t b = place_.blocks.first; b < place_.blocks.end; ++b) {
         const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
         const std::int64_t channel = group * schedule_.destination_channels + block.first;
         const DepthRange<T> depth{.first = 0,
@@ -305,7 +300,7 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) {
                              memory_.sums + batch.channels * region_.sums_pitch,
                              region_.sums_pitch);
         batch.channels += block.channels;
-        const bool last = b + 1 == end_block_ && (group + 1 == end_group || !whole_groups);
+        const bool last = b + 1 == place_.blocks.end && (group + 1 == end_group || !whole_groups);
         if (last || batch.channels >= kStoredChannels) {
           call_.destination.store_planes(box, batch.first, batch.channels, waiting,
                                          call_.accumulate);
@@ -327,7 +322,8 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const B
                                  ? schedule_.sources_together
                                  : schedule_.sources_per_piece(phases.front().taps);
   T* waiting = memory_.sums;
-  for (std::int64_t group = first_group_; group < first_group_ + groups_; ++group) {
+  for (std::int64_t group = place_.first_group; group < place_.first_group + place_.groups;
+       ++group) {
     for (std::int64_t b = blocks.first; b < blocks.end; ++b) {
       const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
       const std::int64_t channel = group * schedule_.destination_channels + block.first;
@@ -335,9 +331,9 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const B
         T* sums = waiting;
         for (const Phase& phase : phases) {
           const SourceTile<T> source = source_of(phase, group, sources);
-          const Extent size = region_.tile.size_at(origin_, phase.runs);
-          for (std::int64_t image = 0; image < images_ && product(size) > 0; ++image) {
-            const PositionBox box{n_ + image, phase.runs, origin_, size};
+          const Extent size = region_.tile.size_at(place_.origin, phase.runs);
+          for (std::int64_t image = 0; image < place_.images && product(size) > 0; ++image) {
+            const PositionBox box{place_.n + image, phase.runs, place_.origin, size};
             T* sums_of_image = sums + image * region_.sums_pitch * block.rows;
             body(phase, source, box,
                  sums_of(box, block, channel, source.flattening, sums_of_image));
@@ -381,7 +377,7 @@ LinesAhead CorrelationItem<T>::weights_ahead(std::int64_t group, std::int64_t bl
   const std::int64_t end = sources.first + sources.count;
   if (next.first >= end) {
     next.first = sources.first;
-    if (++block == end_block_) return {};
+    if (++block == place_.blocks.end) return {};
   }
   next.count = std::min(next.count, end - next.first);
   const Block<T>& of = schedule_.blocks[static_cast<std::size_t>(block)];
@@ -392,13 +388,13 @@ LinesAhead CorrelationItem<T>::weights_ahead(std::int64_t group, std::int64_t bl
 template <class T>
 LinesAhead CorrelationItem<T>::next_block_ahead(const Phase& phase, std::int64_t block,
                                                 const ChannelRange& range) const {
-  if (!schedule_.fetches_weights || block + 1 == end_block_) return {};
+  if (!schedule_.fetches_weights || block + 1 == place_.blocks.end) return {};
   const auto phases = std::ssize(region_.phases);
   const std::int64_t before = (&phase - region_.phases.data()) * schedule_.source_channels;
   const std::int64_t first = (before + range.first) / phases;
   const std::int64_t end = (before + range.first + range.count) / phases;
   const Block<T>& next = schedule_.blocks[static_cast<std::size_t>(block + 1)];
-  return call_.weights.packer.lines_of(first_group_, next.first, next.channels,
+  return call_.weights.packer.lines_of(place_.first_group, next.first, next.channels,
                                        {first, end - first});
 }
 
@@ -437,7 +433,7 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
   for (std::int64_t run = 0; run < run_count; ++run) {
     const FlatRun flat = flat_run(source.flattening, box.size, run);
     CorrelationSource<T> pixels = source.pixels;
-    pixels.data += (box.n - n_) * source.image_pitch + flat.first_d * source.slice_pitch +
+    pixels.data += (box.n - place_.n) * source.image_pitch + flat.first_d * source.slice_pitch +
                    flat.first_h * source.row_pitch;
     T* to = sums.data +
             (flat.first_d * sums.slice_pitch + flat.first_h * sums.row_pitch) * sums.line_pitch;

@@ -100,13 +100,7 @@ class CorrelationItem {
   const TypedKernels<T>& kernels_;
   const Region& region_;
   ItemMemory<T> memory_;
-  std::int64_t n_;
-  std::int64_t images_;
-  Extent origin_;
-  std::int64_t first_group_;
-  std::int64_t groups_;
-  std::int64_t first_block_;
-  std::int64_t end_block_;
+  Place place_;
   bool in_place_;
   LinesAhead next_source_;  ///< what the next item reads, fetched meanwhile
 };
