@@ -148,6 +148,8 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
                                                                     {3, 5},
                                                                     {3, 7},
                                                                     {3, 9},
+                                                                    {5, 5},
+                                                                    {7, 7},
                                                                     {1, 1},
                                                                     {1, 2},
                                                                     {1, 7},
@@ -159,7 +161,9 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
                                                                     {1, 40}}) {
     for (const std::int64_t step : {1, 2}) {
       if (step == 2 && (width > 7 || !kernels.slides[width] || !kernels.masks_loads)) continue;
-      for (const std::int64_t rows : {1, 2, 3, 4, 7}) {
+      // Tall blocks end at each row of the turns that sums take in the registers.
+      for (const std::int64_t rows : {1, 2, 3, 4, 7, 13, 15, 17, 21, 23, 25, 27, 29}) {
+        if (rows > 7 && (height != width || step == 2)) continue;
         for (const std::int64_t count :
              {std::int64_t{1}, lanes, 3 * lanes + 1, 4 * lanes, 9 * lanes + 3}) {
           const std::int64_t before = width / 2;

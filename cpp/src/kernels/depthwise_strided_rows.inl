@@ -134,7 +134,11 @@ void depthwise_rows(const RowBlock<T>& block) {
       // Without masks nothing but packed rows, of which whole vectors may be read.
       if (block.columns == RowColumns::neighbours &&
           (kMaskedLoads || block.limits.end == kUnlimitedRow.end)) {
-        depthwise_row_strips<T, kTaps>(block);
+        if (rolls<T, kTaps>(block)) {
+          depthwise_rolling_rows<T, kTaps>(block);
+        } else {
+          depthwise_row_strips<T, kTaps>(block);
+        }
         done = true;
       }
     }

@@ -138,7 +138,7 @@ ChannelMode ChannelCorrelation<T>::mode(const direct::RealView& source,
   const Axis& width = pass_.problem.axes[2];
   const std::int64_t lanes = pass_.kernels.lanes;
   const std::int64_t row = pass_.axes[2].phases.count;
-  const bool narrow = row <= 3 * lanes / 2;
+  const bool narrow = 4 * row <= (width.kernel <= 3 ? 5 : 6) * lanes;
   const bool lone_rows = taps == width.kernel && taps >= kLeastTapsOfLoneRows;
   return narrow || lone_rows || 4 * width.kernel > row ? ChannelMode::packed : ChannelMode::none;
 }

@@ -25,7 +25,6 @@ struct PassDescription {
   std::int64_t kernel_size() const {
     return problem.axes[0].kernel * problem.axes[1].kernel * problem.axes[2].kernel;
   }
-  bool streams_result() const { return depthwise::streams_result(problem, kernels.lanes); }
 };
 
 /// The arrays of one execution.
@@ -129,6 +128,7 @@ class RowCorrelation {
   bool pads_zeros_ = false;      ///< and steps through rows by 1 or 2
   bool reads_in_place_ = false;  ///< where the elements of a row lie side by side
   bool pairs_phases_ = false;    ///< of a row, where the kernel can write the destination
+  bool streams_ = false;         ///< the result past the caches
 };
 
 /// Whether vectors run along channels, and whether the source is packed for it.

@@ -111,6 +111,7 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
                 phases.source_step <= 2;
   pairs_phases_ = w_axis.runs.size() == 2 && w_axis.runs[0].run->destination_step == 2 &&
                   pass_.problem.activation == Activation::none && !pass_.problem.accumulate;
+  streams_ = streams_result(pass_.problem, pass_.kernels.lanes);
   const auto& axes = pass_.problem.axes;
   std::int64_t taps = 0;
   for (const TapRun& d : d_axis.runs) {
@@ -436,7 +437,7 @@ void RowCorrelation<T>::run_phase(const PassArrays<T>& arrays, const Phase& phas
         if (writes) {
           block.out = reinterpret_cast<T*>(at);
           block.pitch = to_pitch;
-          block.streams = pass_.streams_result();
+          block.streams = streams_;
         }
         pass_.kernels.depthwise.rows(block);
         if (!writes) {

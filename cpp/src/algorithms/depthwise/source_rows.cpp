@@ -10,12 +10,16 @@ const T** find_rows(const direct::RealView& source, const direct::Extent& sizes,
   const bool outside = of.slice < 0 || of.slice >= sizes[0];
   const std::int64_t base = of.n * source.stride(0) + of.channel * source.stride(1) +
                             of.slice * source.stride(2) + of.column;
-  for (std::int64_t p = 0; p < of.count; ++p) {
-    const std::int64_t row = of.first + p * of.spacing;
-    *rows++ = outside || row < 0 || row >= sizes[1]
-                  ? zeros
-                  : reinterpret_cast<const T*>(source.at(base + row * source.stride(3)));
+  std::int64_t row = of.first;
+  const std::int64_t end = of.first + of.count * of.spacing;
+  const std::int64_t end_inside = outside ? row : std::min(end, sizes[1]);
+  for (; row < std::min<std::int64_t>(end, 0); row += of.spacing) *rows++ = zeros;
+  if (row < end_inside) {
+    const auto* at = reinterpret_cast<const T*>(source.at(base + row * source.stride(3)));
+    const std::int64_t step = of.spacing * source.stride(3);
+    for (; row < end_inside; row += of.spacing, at += step) *rows++ = at;
   }
+  for (; row < end; row += of.spacing) *rows++ = zeros;
   return rows;
 }
 
