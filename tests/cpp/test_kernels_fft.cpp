@@ -329,14 +329,34 @@ TYPED_TEST(FftKernelTest, ComplexProductsEndWithOneByOne) {
   EXPECT_EQ(last.columns, 1);
 }
 
-/// correlation[j] = sum_a tile[j + a] * kernel[a], through spectra. Rows of sequences are whole
-/// vectors.
+/// correlation[j] = sum_a tile[j + a] * kernel[a], through spectra; around the end of columns and
+/// of what is cyclic. Rows of sequences are whole vectors.
 TYPED_TEST(FftKernelTest, TilesCorrelate) {
   using T = TypeParam;
-  const fft::TileSize sizes[] = {
-      {1, 2, 1},        {1, 4, 3},         {1, 8, 8},         {1, 16, 16},      {1, 12, 7},
-      {1, 32, 5},       {3, 4, 5},         {2, 8, 9},         {1, 6, 33},       {5, 2, 7},
-      {1, 8, 16, true}, {1, 16, 32, true}, {1, 10, 48, true}, {1, 64, 32, true}};
+  const fft::TileSize sizes[] = {{1, 2, 1},
+                                 {1, 4, 3},
+                                 {1, 8, 8},
+                                 {1, 16, 16},
+                                 {1, 12, 7},
+                                 {1, 32, 5},
+                                 {3, 4, 5},
+                                 {2, 8, 9},
+                                 {1, 6, 33},
+                                 {5, 2, 7},
+                                 {1, 8, 16, true},
+                                 {1, 16, 32, true},
+                                 {1, 10, 48, true},
+                                 {1, 64, 32, true},
+                                 {1, 2, 3, false, true},
+                                 {1, 8, 9, false, true},
+                                 {1, 32, 32, false, true},
+                                 {1, 66, 5, false, true},
+                                 {3, 4, 5, false, true},
+                                 {2, 12, 33, false, true},
+                                 {1, 2, 16, true, true},
+                                 {1, 8, 16, true, true},
+                                 {1, 30, 48, true, true},
+                                 {1, 64, 32, true, true}};
   for (const fft::TileSize& size : sizes) {
     const fft::TileTransform<T> transform(size, this->kernels_);
     const std::int64_t pitch = transform.pitch();
@@ -345,6 +365,10 @@ TYPED_TEST(FftKernelTest, TilesCorrelate) {
     const std::int64_t all = size.points();
     const fft::TileSize box = size.sequence ? fft::TileSize{1, 1, all}
                                             : fft::TileSize{size.depth, size.rows, size.columns};
+    // Positions along an axis whose windows are compared: all where it is a circle.
+    const auto positions = [](std::int64_t n, std::int64_t kernel, bool circle) {
+      return circle ? n : n - kernel + 1;
+    };
     const auto third = [](std::int64_t n) { return (n + 2) / 3; };
     const fft::TileSize taps{third(box.depth), third(box.rows), third(box.columns)};
     const auto index = [&](std::int64_t d, std::int64_t h, std::int64_t w) {
@@ -375,22 +399,27 @@ TYPED_TEST(FftKernelTest, TilesCorrelate) {
       product.run(transform.layers(), 1, {spectrum.data(), 0, 0, layer_step},
                   {weights.data(), 0, 0, layer_step}, {spectrum.data(), 0, 0, layer_step}, false);
       transform.inverse(spectrum.data(), layer_step, size.columns, result.data(), scratch.data());
-      for (std::int64_t d = 0; d + taps.depth <= box.depth; ++d) {
-        for (std::int64_t h = 0; h + taps.rows <= box.rows; ++h) {
-          for (std::int64_t w = 0; w + taps.columns <= box.columns; ++w) {
+      const std::int64_t rows = positions(box.rows, taps.rows, size.cyclic);
+      const std::int64_t columns =
+          positions(box.columns, taps.columns, size.cyclic || !size.sequence);
+      for (std::int64_t d = 0; d < box.depth; ++d) {
+        for (std::int64_t h = 0; h < rows; ++h) {
+          for (std::int64_t w = 0; w < columns; ++w) {
             double expected = 0;
             for (std::int64_t a = 0; a < taps.depth; ++a) {
               for (std::int64_t b = 0; b < taps.rows; ++b) {
                 for (std::int64_t c = 0; c < taps.columns; ++c) {
-                  expected += static_cast<double>(tile[index(d + a, h + b, w + c)]) *
-                              static_cast<double>(kernel[index(a, b, c)]);
+                  const T value =
+                      tile[index((d + a) % box.depth, (h + b) % box.rows, (w + c) % box.columns)];
+                  expected +=
+                      static_cast<double>(value) * static_cast<double>(kernel[index(a, b, c)]);
                 }
               }
             }
             ASSERT_NEAR(static_cast<double>(result[index(d, h, w)]), expected,
                         20 * this->tolerance(all))
-                << size.depth << "x" << size.rows << "x" << size.columns << " at " << d << ", " << h
-                << ", " << w;
+                << size.depth << "x" << size.rows << "x" << size.columns
+                << (size.cyclic ? ", cyclic" : "") << " at " << d << ", " << h << ", " << w;
           }
         }
       }

@@ -9,6 +9,7 @@ import pytest
 
 import fastconv
 from comparison import (
+    CHANNELS_LAST,
     PADDING_MODES,
     check_forward,
     check_passes,
@@ -65,19 +66,25 @@ def test_channels_and_groups(rng, channels, filters, groups, layout):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.complex128])
 @pytest.mark.parametrize("dilation", [1, 3])
-@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("channels_last", [False, True])
 @pytest.mark.parametrize(
-    ("size", "kernel"),
+    ("size", "extent", "periods"),
     [
-        ((23, 48), (6, 15)),
-        ((20, 21), (1, 7)),
-        ((7, 10, 24), (3, 3, 8)),
-        ((16, 1, 30), (5, 1, 9)),
+        ((23, 48), (6, 46), "width"),
+        ((20, 21), (1, 19), "width"),
+        ((32, 48), (31, 46), "height and width"),
+        ((60, 16), (58, 1), "height"),
+        ((7, 11, 24), (6, 4, 19), "depth and width"),
+        ((9, 20, 16), (7, 19, 13), "depth and height and width"),
+        ((16, 1, 30), (13, 1, 28), "depth and width"),
+        ((96,), (94,), "width"),
+        ((640,), (400,), "width"),
     ],
     ids=str,
 )
-def test_periods(rng, size, kernel, layout, dilation, dtype):
+def test_periods(rng, size, extent, periods, channels_last, dilation, dtype):
     """Circular padding to the size of the input, where tiles may be whole periods."""
+    kernel = [(reach + dilation - 1) // dilation for reach in extent]
     x = random_array(rng, (2, 3, *size), dtype)
     w = random_array(rng, (4, 3, *kernel), dtype)
     reaches = [dilation * (taps - 1) for taps in kernel]
@@ -86,32 +93,37 @@ def test_periods(rng, size, kernel, layout, dilation, dtype):
         "padding": [(b, reach - b) for b, reach in zip(before, reaches, strict=True)],
         "padding_mode": "circular",
         "dilation": dilation,
-        "layout": layout if len(size) == 2 else {"NCHW": "NCDHW", "NHWC": "NDHWC"}[layout],
     }
-    x = to_layout(x, layout == "NHWC")
+    if channels_last:
+        options["layout"] = CHANNELS_LAST[len(size)]
+    x = to_layout(x, channels_last)
     for name in ("forward", "backward_input"):
         plan = fastconv.plan(w, x.shape, passes=(name,), **options, **FFT)
-        assert "rows of one period" in plan.explain()
+        # Taps that are apart may also be transformed in parts, with padding.
+        assert dilation > 1 or f"one period along {periods}" in plan.explain()
     check_passes(rng, x, w, **options, **FFT)
 
 
-def test_a_period_needs_no_padding(rng):
-    w = random_array(rng, (2, 2, 15, 15), np.float32)
-    options = {"padding": 7, **FFT}
-    circular = fastconv.plan(w, (1, 2, 64, 64), padding_mode="circular", **options)
-    assert "x64 points" in circular.explain()
-    assert "rows of one period" in circular.explain()
-    padded = fastconv.plan(w, (1, 2, 64, 64), padding_mode="reflect", **options)
-    assert "rows of one period" not in padded.explain()
-    for column in (0, 3, 63):
-        x = random_array(rng, (1, 2, 64, 64), np.float32)
-        x[0, 1, 30, column] = np.inf
-        expected = fastconv.conv2d(x, w, padding=7, padding_mode="circular", algorithm="direct")
+@pytest.mark.parametrize("size", [(64, 64), (4096,)], ids=str)
+def test_a_period_needs_no_padding(rng, size):
+    kernel = [extent // 2 - 1 for extent in size]
+    w = random_array(rng, (2, 2, *kernel), np.float32)
+    shape = (1, 2, *size)
+    padding = [taps // 2 for taps in kernel]
+    conv = {1: fastconv.conv1d, 2: fastconv.conv2d}[len(size)]
+    circular = fastconv.plan(w, shape, padding=padding, padding_mode="circular", **FFT)
+    assert f"transforms of {'x'.join(map(str, size))} points" in circular.explain()
+    padded = fastconv.plan(w, shape, padding=padding, padding_mode="reflect", **FFT)
+    assert "period" not in padded.explain()
+    for column in (0, 3, size[-1] - 1):
+        x = random_array(rng, shape, np.float32)
+        x[0, 1, ..., column].flat[len(x) // 2] = np.inf
+        expected = conv(x, w, padding=padding, padding_mode="circular", algorithm="direct")
         finite = np.isfinite(expected)
         assert not finite.all()
         actual = circular(x)
         np.testing.assert_array_equal(actual[~finite], expected[~finite])
-        np.testing.assert_allclose(actual[finite], expected[finite], atol=1e-3)
+        np.testing.assert_allclose(actual[finite], expected[finite], atol=2e-3)
 
 
 @pytest.mark.parametrize("flip", [False, True])

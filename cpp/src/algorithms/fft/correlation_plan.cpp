@@ -98,8 +98,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
            std::to_string(tiles) + (tiles == 1 ? " tile" : " tiles") + " an image, " +
            std::to_string(schedule_.sources) + " x " +
            std::to_string(schedule_.channels.destinations * schedule_.run_count) +
-           " spectra of kernels in each group" +
-           (schedule_.regions.wraps(2) ? ", rows of one period" : "") +
+           " spectra of kernels in each group" + schedule_.regions.describe_periods() +
            (schedule_.shares > 1 ? " in " + std::to_string(schedule_.shares) + " shares" : "");
   }
 

@@ -4,6 +4,8 @@
 #include <iterator>
 #include <numeric>
 
+#include "fft/fourier.hpp"
+
 namespace fastconv::fft_convolution {
 namespace {
 
@@ -52,11 +54,15 @@ bool is_single(const Axis& axis) { return axis.output == 1 && axis.kernel == 1; 
 
 bool is_period(const Problem& problem, std::size_t a) {
   const Axis& axis = problem.axes[a];
+  // A single tap wraps nothing around.
+  if (problem.padding_mode != PaddingMode::circular || axis.stride != 1 || axis.kernel == 1 ||
+      axis.output != axis.input || axis.dilation * (axis.kernel - 1) >= axis.input) {
+    return false;
+  }
   const bool sequence = is_single(problem.axes[0]) && is_single(problem.axes[1]);
-  return a != 1 && !sequence && problem.padding_mode == PaddingMode::circular && axis.stride == 1 &&
-         axis.output == axis.input && axis.input > 1 &&
-         axis.dilation * (axis.kernel - 1) < axis.input &&
-         fft::next_supported_length(axis.input) == axis.input;
+  // Cyclic rows, and a sequence that is cut into rows, are pairs of real numbers.
+  if (a == 1 || sequence) return axis.input % 2 == 0 && fft::has_small_factors(axis.input);
+  return fft::is_supported_length(axis.input);
 }
 
 /// All positions of an axis that is a period, forward or backward.
@@ -75,14 +81,14 @@ AxisPhases period(const Axis& axis, bool flip, bool backward) {
 
 }  // namespace
 
-bool Regions::may_be_periodic(const Problem& problem) {
-  return is_period(problem, 0) || is_period(problem, 2);
+PeriodicAxes Regions::possible_periods(const Problem& problem) {
+  return {is_period(problem, 0), is_period(problem, 1), is_period(problem, 2)};
 }
 
-Regions::Regions(const Problem& problem, bool periodic) {
+Regions::Regions(const Problem& problem, const PeriodicAxes& periodic) {
   for (std::size_t a = 0; a < 3; ++a) {
     const Axis& axis = problem.axes[a];
-    if (periodic && is_period(problem, a)) {
+    if (periodic[a]) {
       axes_[a].push_back(period(axis, problem.flip, problem.pass == Pass::backward_input));
     } else if (problem.pass == Pass::backward_input) {
       // Elements that no tap meets have runs without taps: their spectra are zeros.
@@ -94,6 +100,16 @@ Regions::Regions(const Problem& problem, bool periodic) {
       axes_[a] = split_by_dilation(direct::forward_phases(axis, problem.flip));
     }
   }
+}
+
+std::string Regions::describe_periods() const {
+  constexpr std::array<const char*, 3> kNames{"depth", "height", "width"};
+  std::string text;
+  for (std::size_t a = 0; a < kNames.size(); ++a) {
+    if (!wraps(a)) continue;
+    text += (text.empty() ? ", one period along " : " and ") + std::string(kNames[a]);
+  }
+  return text;
 }
 
 Regions::Phases Regions::phases(std::int64_t region) const {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <string>
 #include <vector>
 
 #include "algorithms/direct/tile.hpp"
@@ -13,6 +15,9 @@ using direct::RealView;
 using direct::Runs;
 using direct::Tile;
 
+/// Axes along which tiles are whole periods, so that what wraps around needs no padding.
+using PeriodicAxes = std::array<bool, 3>;
+
 /// A problem as dense correlations: positions, taps and shifts along each axis, in the terms of
 /// direct/geometry.hpp. Forward, a stride makes planes of the source; backward, runs of the
 /// destination; dilation alone makes several regions, one for each place on the grid that the taps
@@ -21,14 +26,14 @@ using direct::Tile;
 /// the forward pass.
 class Regions {
  public:
-  /// `periodic`: the tiles are whole periods along the axes that `wraps` tells.
-  explicit Regions(const Problem& problem, bool periodic = false);
+  explicit Regions(const Problem& problem, const PeriodicAxes& periodic = {});
 
-  /// Whether tiles can be whole periods along an axis: circular padding, and an output as large as
-  /// the input. Not along the rows or a sequence, where transforms change the sign of what wraps
-  /// around.
-  static bool may_be_periodic(const Problem& problem);
+  /// The axes along which tiles can be whole periods: circular padding, and an output as large as
+  /// the input.
+  static PeriodicAxes possible_periods(const Problem& problem);
   bool wraps(std::size_t axis) const { return axes_[axis].front().wraps; }
+  /// ", one period along height and width", or nothing.
+  std::string describe_periods() const;
 
   /// One set of phases for each axis; all have the same taps.
   using Phases = std::array<const AxisPhases*, 3>;

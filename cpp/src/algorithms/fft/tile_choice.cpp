@@ -73,7 +73,7 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   const auto vectors_of = [&](std::int64_t count) {
     return static_cast<double>(ceil_divide(count, static_cast<std::int64_t>(counts.lanes)));
   };
-  const std::int64_t rows = size.depth * size.rows / 2;
+  const std::int64_t rows = size.depth * size.spectrum_rows();
   const double along_rows = static_cast<double>(rows) * vectors_of(size.columns);
   const double layers = vectors_of(rows) * static_cast<double>(size.columns);
   double vector_seconds = kVectorSeconds;
@@ -85,7 +85,8 @@ double cost(const fft::TileSize& size, const Counts& counts) {
       along_rows * (stages(size.rows / 2) + stages(size.depth)) + layers * stages(size.columns);
   const double transform = kTransformSeconds + (along_rows + layers) * vector_seconds +
                            stage_vectors * stage_seconds +
-                           (size.sequence ? along_rows * kFactorSeconds : 0.0);
+                           (size.sequence ? along_rows * kFactorSeconds : 0.0) +
+                           (size.cyclic ? along_rows * stage_seconds : 0.0);
   const double kernel_vectors = counts.kernels * layers;
   const double vector_bytes = 2.0 * counts.lanes * counts.bytes;
   const double kernel_bytes = kernel_vectors * vector_bytes;
@@ -156,7 +157,19 @@ std::vector<std::int64_t> lengths(const Regions& regions, std::size_t axis, std:
   return {positions};
 }
 
-TileChoice cheapest_tile(const Problem& problem, bool periodic) {
+/// Lengths of rows of `columns` that a sequence of one period, or of some tiles, is cut into.
+std::vector<std::int64_t> sequence_lengths(const Regions& regions, std::int64_t columns) {
+  const std::int64_t positions = regions.positions(2);
+  if (!regions.wraps(2)) {
+    return lengths(positions, regions.reach(2), 2 * columns, 2 * columns * kLongest);
+  }
+  const std::int64_t pairs = positions / (2 * columns);
+  const bool fits =
+      positions % (2 * columns) == 0 && pairs <= kLongest && fft::is_supported_length(pairs);
+  return fits ? std::vector<std::int64_t>{positions} : std::vector<std::int64_t>{};
+}
+
+TileChoice cheapest_tile(const Problem& problem, const PeriodicAxes& periodic) {
   const Regions regions(problem, periodic);
   const bool single = problem.compute_type() == ComputeType::float32;
   const KernelTable& table = active_kernels();
@@ -195,9 +208,8 @@ TileChoice cheapest_tile(const Problem& problem, bool periodic) {
     for (const std::int64_t columns : {lanes, 2 * lanes, 4 * lanes, 6 * lanes, 8 * lanes,
                                        12 * lanes, 16 * lanes, 24 * lanes, 32 * lanes}) {
       if (columns > kLongest) continue;
-      for (const std::int64_t length :
-           lengths(regions.positions(2), regions.reach(2), 2 * columns, 2 * columns * kLongest)) {
-        consider({1, length / columns, columns, true});
+      for (const std::int64_t length : sequence_lengths(regions, columns)) {
+        consider({1, length / columns, columns, true, periodic[2]});
       }
     }
     return best;
@@ -210,20 +222,29 @@ TileChoice cheapest_tile(const Problem& problem, bool periodic) {
   const auto whole_vectors = lengths(regions, 2, lanes, kLongest);
   for (const std::int64_t depth : depths) {
     for (const std::int64_t row_count : rows) {
-      for (const std::int64_t width : columns) consider({depth, row_count, width, false});
-      for (const std::int64_t width : whole_vectors) consider({depth, row_count, width, false});
+      for (const auto& widths : {columns, whole_vectors}) {
+        for (const std::int64_t width : widths) {
+          consider({depth, row_count, width, false, periodic[1]});
+        }
+      }
     }
   }
   return best;
 }
 
 TileChoice cheapest_tile(const Problem& problem) {
-  const TileChoice padded = cheapest_tile(problem, false);
-  if (!Regions::may_be_periodic(problem)) return padded;
-  const TileChoice periodic = cheapest_tile(problem, true);
-  const bool better =
-      periodic.seconds >= 0.0 && (padded.seconds < 0.0 || periodic.seconds < padded.seconds);
-  return better ? periodic : padded;
+  TileChoice best = cheapest_tile(problem, PeriodicAxes{});
+  const auto try_periods = [&](const PeriodicAxes& periodic) {
+    if (periodic == PeriodicAxes{}) return;
+    const TileChoice choice = cheapest_tile(problem, periodic);
+    if (choice.seconds < 0.0) return;
+    if (best.seconds < 0.0 || choice.seconds < best.seconds) best = choice;
+  };
+  // Cyclic rows have a row of frequencies more, which may cost a vector.
+  const PeriodicAxes possible = Regions::possible_periods(problem);
+  try_periods(possible);
+  if (possible[1]) try_periods({possible[0], false, possible[2]});
+  return best;
 }
 
 /// The last few answers, since looking for one takes longer than a small problem does, and both the

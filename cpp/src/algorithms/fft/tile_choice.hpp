@@ -16,7 +16,7 @@ struct GroupChannels {
 
 struct TileChoice {
   fft::TileSize size;
-  bool periodic;   ///< as in Regions
+  PeriodicAxes periodic;
   double seconds;  ///< of the whole problem on one thread
 };
 
