@@ -377,13 +377,36 @@ def test_auto_finds_it_and_strict_precision_excludes_it():
     assert small.algorithm != "fft"
 
 
+@pytest.mark.parametrize("algorithm", ["direct", "fft"])
+@pytest.mark.parametrize("mode", ["reflect", "symmetric", "replicate", "circular"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_gradients_of_halves_through_padding(rng, layout, mode, algorithm):
+    x = random_array(rng, (1, 2, 9, 8), np.float16)
+    w = random_array(rng, (3, 2, 7, 5), np.float16)
+    options = {"padding": ((4, 3), (2, 2)), "padding_mode": mode, "algorithm": algorithm}
+    check_passes(rng, to_layout(x, layout == "NHWC"), w, layout=layout, **options)
+
+
+@pytest.mark.parametrize("algorithm", ["direct", "fft"])
+def test_gradients_of_halves_are_rounded_once(algorithm):
+    """Copies of a pixel add gradients that a half would lose one by one."""
+    grad = np.full((1, 1, 65), 2.0**-12, np.float16)
+    grad[..., -1] = 1
+    actual = fastconv.grad.conv1d_input(
+        (1, 1, 1),
+        np.ones((1, 1, 1), np.float16),
+        grad,
+        padding=[(64, 0)],
+        padding_mode="replicate",
+        algorithm=algorithm,
+    )
+    assert actual.item() == 1 + 2.0**-6
+
+
 def test_what_it_refuses(rng):
     x, w = np.ones((1, 2, 9, 9), np.int32), np.ones((2, 2, 3, 3), np.int32)
     with pytest.raises(fastconv.UnsupportedError, match="integers are exact"):
         fastconv.conv2d(x, w, **FFT)
-    halves = [np.ones((2, 2, 3, 3), np.float16), np.ones((1, 2, 11, 11), np.float16)]
-    with pytest.raises(fastconv.UnsupportedError, match="half type are put together in parts"):
-        fastconv.grad.conv2d_input((1, 2, 9, 9), *halves, 1, 2, padding_mode="reflect", **FFT)
     with pytest.raises(fastconv.UnsupportedError, match="longer than the longest transform"):
         fastconv.conv2d(
             np.ones((1, 1, 2000, 9), np.float32), np.ones((1, 1, 1500, 3), np.float32), **FFT

@@ -180,7 +180,6 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   struct Workspace {
     void* weights;
     T* bias;
-    float* staging;
     std::int64_t* offsets;  ///< into a source that is read in place
     T* packed;
     T* sums;
@@ -197,22 +196,12 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     }
   };
 
-  /// Halves whose gradient is put together from several regions are added up in float32.
-  bool staged() const {
-    return is_half(problem_.result_type()) && !schedule_.regions.empty() &&
-           schedule_.regions.back().adds;
-  }
-
   Workspace lay_out(Arena& arena) const {
     Workspace memory{};
     memory.weights = arena.take<std::byte>(schedule_.uses_weights_once ? 0 : packed_weight_bytes());
     memory.bias = arena.take<T>(
         problem_.has_bias ? static_cast<std::size_t>(problem_.g * schedule_.destination_channels)
                           : 0);
-    const std::int64_t staged_count = staged() ? problem_.n * problem_.c * problem_.axes[0].input *
-                                                     problem_.axes[1].input * problem_.axes[2].input
-                                               : 0;
-    memory.staging = arena.take<float>(static_cast<std::size_t>(staged_count));
     memory.offsets = arena.take<std::int64_t>(
         schedule_.regions.size() == 1 ? static_cast<std::size_t>(schedule_.total_depth) : 0);
     // The last flat run of the last plane is read in whole vectors.
@@ -258,11 +247,9 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
                const Workspace& memory) const {
     const bool forward = problem_.pass == Pass::forward;
     const RealView source(forward ? arguments.input : arguments.output);
-    const TensorView& written = forward ? arguments.output : arguments.input;
-    TensorView target = written;
-    if (staged()) target = channels_first_view(memory.staging, DataType::float32, written.sizes);
     const Destination<T> destination(
-        target, kernels_, read_bias(problem_, arguments, schedule_.parts, kernels_, memory.bias),
+        forward ? arguments.output : arguments.input, kernels_,
+        read_bias(problem_, arguments, schedule_.parts, kernels_, memory.bias),
         problem_.activation);
     for (const Region& region : schedule_.regions) {
       // One region alone: the offsets are kept for all of its items.
@@ -274,12 +261,11 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       const CorrelationCall<T> call{
           problem_,    schedule_,        kernels_,
           source,      source_padding(), in_place ? &*in_place : nullptr,
-          destination, weights,          (problem_.accumulate && !staged()) || region.adds};
+          destination, weights,          problem_.accumulate || region.adds};
       parallel_for(region.items, schedule_.threads, [&](std::int64_t item, int thread) {
         CorrelationItem<T>(call, region, item, memory.of_thread(thread)).compute();
       });
     }
-    if (staged()) store_staged(RealView(target), RealView(written));
   }
 
   SourcePadding source_padding() const {
@@ -292,26 +278,6 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     }
     const auto& axes = problem_.axes;
     return {.sizes = {axes[0].output, axes[1].output, axes[2].output}, .mode = PaddingMode::zeros};
-  }
-
-  void store_staged(const RealView& staging, const RealView& written) const {
-    if constexpr (std::is_same_v<T, float>) {
-      const Epilogue<float> epilogue{nullptr, 0, Activation::none, problem_.accumulate};
-      const auto store = kernels_.store_block[static_cast<int>(written.type())];
-      const std::int64_t height = problem_.axes[1].input;
-      const std::int64_t rows = problem_.axes[0].input * height;
-      parallel_for(problem_.n * problem_.c, schedule_.threads, [&](std::int64_t image, int) {
-        for (std::int64_t row = 0; row < rows; ++row) {
-          const auto offset = [&](const RealView& view) {
-            return image / problem_.c * view.stride(0) + image % problem_.c * view.stride(1) +
-                   row / height * view.stride(2) + row % height * view.stride(3);
-          };
-          store(written.at(offset(written)), 1, written.stride(4),
-                reinterpret_cast<float*>(staging.at(offset(staging))), 1,
-                {1, problem_.axes[2].input}, epilogue);
-        }
-      });
-    }
   }
 
   Problem problem_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "algorithms/direct/joined_products.hpp"
+#include "algorithms/direct/staged_gradient.hpp"
 #include "kernels/kernel_table.hpp"
 #include "padding.hpp"
 #include "runtime/vector_units.hpp"
@@ -70,6 +71,9 @@ double estimate_cost(const Problem& problem, int threads) {
 }
 
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads) {
+  if (is_staged(problem)) {
+    return make_staged_plan(problem, threads, make_plan(staged_problem(problem), threads));
+  }
   const auto make = [&]<class T>(T) {
     return problem.pass == Pass::backward_weight ? make_weight_gradient_plan<T>(problem, threads)
                                                  : make_correlation_plan<T>(problem, threads);

@@ -1,8 +1,8 @@
 #include "algorithms/fft/fft.hpp"
 
 #include "algorithms/direct/direct.hpp"
+#include "algorithms/direct/staged_gradient.hpp"
 #include "algorithms/fft/tile_choice.hpp"
-#include "padding.hpp"
 
 namespace fastconv::fft_convolution {
 namespace {
@@ -39,10 +39,6 @@ std::optional<std::string> refuses(const Problem& problem) {
       is_complex(problem.output_type) != complex) {
     return "some of its tensors are complex and others are not";
   }
-  if (problem.pass == Pass::backward_input && repeats_input(problem.padding_mode) &&
-      is_half(problem.result_type())) {
-    return "its gradients of half type are put together in parts";
-  }
   if (problem.pass == Pass::backward_weight && problem.accumulate) {
     return "it adds to the gradient that is there";
   }
@@ -74,6 +70,10 @@ double estimate_cost(const Problem& problem, int threads) {
 
 std::unique_ptr<const detail::AlgorithmPlan> make_plan(const Problem& problem, int threads,
                                                        std::size_t max_workspace) {
+  if (direct::is_staged(problem)) {
+    return direct::make_staged_plan(
+        problem, threads, make_plan(direct::staged_problem(problem), threads, max_workspace));
+  }
   const auto make = [&]<class T>(T) {
     return problem.pass == Pass::backward_weight
                ? make_weight_gradient_plan<T>(problem, threads, max_workspace)
