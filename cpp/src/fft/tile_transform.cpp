@@ -73,17 +73,17 @@ TileTransform<T>::TileTransform(const TileSize& size, const TypedKernels<T>& ker
   }
 }
 
+/// Whole squares are transposed, of rows and columns that there are not as well.
 template <class T>
 std::int64_t TileTransform<T>::scratch_size() const {
-  const std::int64_t lanes = kernels_.lanes;
   const std::int64_t longest = std::max({half_rows_, size_.columns, size_.depth});
-  return size_.depth * spectrum_rows_ * row_size_ + 2 * lanes * size_.columns + 4 * lanes * longest;
+  return rows_scratch_size() + columns_scratch_size() + 4 * kernels_.lanes * longest;
 }
 
 template <class T>
 typename TileTransform<T>::Scratch TileTransform<T>::scratch(T* memory) const {
-  T* columns = memory + size_.depth * spectrum_rows_ * row_size_;
-  return {memory, columns, columns + 2 * kernels_.lanes * size_.columns};
+  T* columns = memory + rows_scratch_size();
+  return {memory, columns, columns + columns_scratch_size()};
 }
 
 /// The factors between the steps of a sequence.
@@ -180,22 +180,19 @@ void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum
                    work.rows + d * spectrum_rows_ * row_size_);
   }
   transform_depth(work, vectors);
-  const LaneTransform<T>& along_columns = columns_.transform();
-  const std::int64_t filled = std::min(vectors * lanes, size_.columns);
-  const std::int64_t all_rows = size_.depth * spectrum_rows_;
-  const bool whole = filled == size_.columns && all_rows % lanes == 0;
-  if (!whole) std::fill(work.columns, work.lanes, T(0));
+  // Their frequencies are never looked at, but numbers that are none might take long.
+  std::fill(work.rows + size_.depth * spectrum_rows_ * row_size_, work.columns, T(0));
+  const std::int64_t filled = vectors * lanes;
+  std::fill(work.columns + filled * 2 * lanes, work.lanes, T(0));
   for (std::int64_t block = 0; block < row_blocks_; ++block) {
-    const std::int64_t row = block * lanes;
-    const std::int64_t count = std::min(lanes, all_rows - row);
     for (std::int64_t part = 0; part < 2; ++part) {
       kernels_.transpose_sums(work.columns + part * lanes, 2 * lanes,
-                              work.rows + row * row_size_ + part * padded_columns_, row_size_,
-                              {count, filled}, 1, 0);
+                              work.rows + block * lanes * row_size_ + part * padded_columns_,
+                              row_size_, {lanes, filled}, 1, 0);
     }
     T* to = spectrum + block * size_.columns * layer_step;
-    kernels_.fft.transform(along_columns, 1, {work.columns, work.columns + lanes, 2 * lanes}, 0,
-                           {to, to + lanes, layer_step}, 0, work.lanes);
+    kernels_.fft.transform(columns_.transform(), 1, {work.columns, work.columns + lanes, 2 * lanes},
+                           0, {to, to + lanes, layer_step}, 0, work.lanes);
   }
 }
 
@@ -206,18 +203,15 @@ void TileTransform<T>::inverse(const T* spectrum, std::int64_t layer_step, std::
   const Scratch work = scratch(memory);
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t vectors = ceil_divide(columns, lanes);
-  const std::int64_t all_rows = size_.depth * spectrum_rows_;
-  const LaneTransform<T>& along_columns = columns_.transform();
-  const std::int64_t wanted = std::min(vectors * lanes, size_.columns);
+  std::fill(work.columns + size_.columns * 2 * lanes, work.lanes, T(0));
   for (std::int64_t block = 0; block < row_blocks_; ++block) {
     const T* from = spectrum + block * size_.columns * layer_step;
-    kernels_.fft.transform(along_columns, 1, {from + lanes, from, layer_step}, 0,
+    kernels_.fft.transform(columns_.transform(), 1, {from + lanes, from, layer_step}, 0,
                            {work.columns, work.columns + lanes, 2 * lanes}, 0, work.lanes);
-    const std::int64_t row = block * lanes;
-    const std::int64_t count = std::min(lanes, all_rows - row);
     for (std::int64_t part = 0; part < 2; ++part) {
-      kernels_.transpose_sums(work.rows + row * row_size_ + part * padded_columns_, row_size_,
-                              work.columns + part * lanes, 2 * lanes, {wanted, count}, 1, 0);
+      kernels_.transpose_sums(work.rows + block * lanes * row_size_ + part * padded_columns_,
+                              row_size_, work.columns + part * lanes, 2 * lanes,
+                              {vectors * lanes, lanes}, 1, 0);
     }
   }
   transform_depth(work, vectors);

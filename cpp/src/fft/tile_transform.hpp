@@ -74,6 +74,8 @@ class TileTransform {
     T* columns;  ///< [column][re | im] of one block of rows
     T* lanes;
   };
+  std::int64_t rows_scratch_size() const { return row_blocks_ * kernels_.lanes * row_size_; }
+  std::int64_t columns_scratch_size() const { return 2 * kernels_.lanes * padded_columns_; }
   Scratch scratch(T* memory) const;
   void transform_rows(const T* slice, std::int64_t vectors, const Scratch& work, T* to) const;
   void transform_rows_back(T* from, std::int64_t vectors, const Scratch& work, T* slice) const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <vector>
 
 #include "kernels/kernel_table.hpp"
@@ -20,12 +21,23 @@ constexpr std::int64_t kLongest = 512;
 constexpr std::int64_t kTileCounts[] = {1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 48, 64, 96};
 constexpr std::int64_t kMostTileCount = 96;
 
-double stages(std::int64_t length) {
-  double count = 0.0;
-  for (const int radix : {8, 11, 7, 5, 4, 3, 2}) {
-    for (; length % radix == 0; length /= radix) count += 1.0;
+/// Additions and multiplications of a vector of complex numbers in a stage, twiddle factors
+/// included.
+constexpr struct {
+  int radix;
+  double operations;
+} kStages[] = {{8, 9.7}, {11, 17.3}, {7, 12.9}, {5, 10.4}, {4, 7.0}, {3, 8.0}, {2, 4.0}};
+
+/// What stages cost each vector, of which one costs `vector` and each of its operations
+/// `operation`.
+double stages(std::int64_t length, double vector, double operation) {
+  double seconds = 0.0;
+  for (const auto& stage : kStages) {
+    for (; length % stage.radix == 0; length /= stage.radix) {
+      seconds += vector + stage.operations * operation;
+    }
   }
-  return count;
+  return seconds;
 }
 
 struct Counts {
@@ -37,39 +49,49 @@ struct Counts {
   double groups;
   double lanes;
   double bytes;     ///< of an element
+  double elements;  ///< of source and destination
+  std::int64_t tap_columns;
   bool transposed;  ///< channels-last memory, which planes are taken out of and put back into
 };
 
-/// Seconds, fitted to the times of 287 layers in float32 with AVX-512 and raised by a tenth, as the
-/// estimates of the other algorithms are on such layers.
+/// Seconds, fitted to the times of 287 layers in float32 with AVX-512 and, for the stages, of ten
+/// layers in 3400 sizes of tiles; raised by a tenth, as the estimates of the other algorithms are
+/// on such layers.
 double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kCallSeconds = 1e-6;
   constexpr double kTransformSeconds = 28e-9;
   // A complex vector packed or stored and transposed, and on its way through a stage.
-  constexpr double kVectorSeconds = 1.8e-9;
-  constexpr double kStageSeconds = 2.4e-9;
-  constexpr double kVectorBeyondFirstCacheSeconds = 1.2e-9;
+  constexpr double kVectorSeconds = 1.2e-9;
+  constexpr double kStageSeconds = 1.2e-9;
+  constexpr double kVectorBeyondFirstCacheSeconds = 0.7e-9;
   constexpr double kVectorBeyondSecondCacheSeconds = 2e-9;
   constexpr double kFactorSeconds = 2.5e-9;
-  constexpr double kTransposedVectorSeconds = 20e-9;
-  constexpr double kProductSeconds = 1.4e-9;
+  // An element on its way from or to memory, and a row of them that a tile has.
+  constexpr double kElementSeconds = 0.3e-9;
+  constexpr double kRowSeconds = 6e-9;
+  constexpr double kTransposedVectorSeconds = 9e-9;
+  constexpr double kProductSeconds = 1.3e-9;
   // Spectra of kernels: written and read, where they fit a cache, and where they do not.
   constexpr double kKernelSeconds = 2e-9;
-  constexpr double kKernelBeyondSecondCacheSeconds = 7e-9;
+  constexpr double kKernelBeyondSecondCacheSeconds = 3e-9;
   constexpr double kKernelInMemorySeconds = 27e-9;
   constexpr double kFirstCacheBytes = 32768.0;
   constexpr double kPlaneInSecondCacheBytes = 400e3;
   constexpr double kPlaneInLastCacheBytes = 1.4e6;
   constexpr double kSecondCacheBytes = 8e6;
   constexpr double kLastCacheBytes = 48e6;
-  // Half of a product's time and a quarter of a stage's are multiply-adds. Those of sequences,
-  // whose spectra are long, take all of it, and a little more than the fit has.
+  // Half of a product's time and three fifths of an operation's depend on the width of the units.
+  // Products of sequences, whose spectra are long, do altogether, and take a little more than the
+  // fit has.
   constexpr double kLongProducts = 1.2;
   const double halved = halved_vector_factor();
   const double product_seconds =
       kProductSeconds *
       (size.sequence && halved > 1.0 ? kLongProducts * halved : (1.0 + halved) / 2.0);
-  const double stage_seconds = kStageSeconds * (3.0 + halved) / 4.0;
+  const double operation_seconds = 0.04e-9 + 0.065e-9 * halved;
+  const auto stage_seconds = [&](std::int64_t length) {
+    return stages(length, kStageSeconds, operation_seconds);
+  };
   const auto vectors_of = [&](std::int64_t count) {
     return static_cast<double>(ceil_divide(count, static_cast<std::int64_t>(counts.lanes)));
   };
@@ -81,12 +103,17 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   if (plane_bytes > kFirstCacheBytes) vector_seconds += kVectorBeyondFirstCacheSeconds;
   if (plane_bytes > kPlaneInSecondCacheBytes) vector_seconds += kVectorBeyondSecondCacheSeconds;
   if (plane_bytes > kPlaneInLastCacheBytes) vector_seconds += kVectorBeyondSecondCacheSeconds;
-  const double stage_vectors =
-      along_rows * (stages(size.rows / 2) + stages(size.depth)) + layers * stages(size.columns);
-  const double transform = kTransformSeconds + (along_rows + layers) * vector_seconds +
-                           stage_vectors * stage_seconds +
-                           (size.sequence ? along_rows * kFactorSeconds : 0.0) +
-                           (size.cyclic ? along_rows * stage_seconds : 0.0);
+  const double row_seconds = vector_seconds + stage_seconds(size.rows / 2) +
+                             stage_seconds(size.depth) + (size.sequence ? kFactorSeconds : 0.0) +
+                             (size.cyclic ? stage_seconds(4) : 0.0);
+  const double transform = kTransformSeconds + along_rows * row_seconds +
+                           layers * (vector_seconds + stage_seconds(size.columns));
+  // Columns beyond the taps are zeros before and after the first step.
+  const double empty_vectors =
+      size.sequence ? 0.0 : vectors_of(size.columns) - vectors_of(counts.tap_columns);
+  const double kernel_transform =
+      transform - static_cast<double>(rows) * empty_vectors * row_seconds;
+  const double memory_rows = size.sequence ? 1.0 : static_cast<double>(size.depth * size.rows);
   const double kernel_vectors = counts.kernels * layers;
   const double vector_bytes = 2.0 * counts.lanes * counts.bytes;
   const double kernel_bytes = kernel_vectors * vector_bytes;
@@ -98,8 +125,10 @@ double cost(const fft::TileSize& size, const Counts& counts) {
     kernel_seconds += kKernelBeyondSecondCacheSeconds;
   }
   if (kernel_bytes > kLastCacheBytes && !take_turns) kernel_seconds += kKernelInMemorySeconds;
-  return kCallSeconds +
-         (counts.tiles * (counts.sources + counts.results) + counts.kernels) * transform +
+  return kCallSeconds + counts.elements * kElementSeconds +
+         counts.tiles * (counts.sources + counts.results) * memory_rows * kRowSeconds +
+         counts.tiles * (counts.sources + counts.results) * transform +
+         counts.kernels * kernel_transform +
          (counts.transposed ? counts.tiles * (counts.sources + counts.results) * along_rows *
                                   kTransposedVectorSeconds
                             : 0.0) +
@@ -148,13 +177,20 @@ GroupChannels::GroupChannels(const Problem& problem)
 
 namespace {
 
-/// Lengths of tiles along an axis.
+/// Lengths of tiles along an axis, and those that make whole squares of vectors.
 std::vector<std::int64_t> lengths(const Regions& regions, std::size_t axis, std::int64_t step,
-                                  std::int64_t longest) {
+                                  std::int64_t squares, std::int64_t longest) {
   const std::int64_t positions = regions.positions(axis);
-  if (!regions.wraps(axis)) return lengths(positions, regions.reach(axis), step, longest);
-  if (positions > longest) return {};
-  return {positions};
+  if (regions.wraps(axis)) {
+    if (positions > longest) return {};
+    return {positions};
+  }
+  std::vector<std::int64_t> all = lengths(positions, regions.reach(axis), step, longest);
+  std::ranges::copy(lengths(positions, regions.reach(axis), squares, longest),
+                    std::back_inserter(all));
+  std::ranges::sort(all);
+  all.erase(std::ranges::unique(all).begin(), all.end());
+  return all;
 }
 
 /// Lengths of rows of `columns` that a sequence of one period, or of some tiles, is cut into.
@@ -187,9 +223,16 @@ TileChoice cheapest_tile(const Problem& problem, const PeriodicAxes& periodic) {
                 groups,
                 number(lanes),
                 single ? 4.0 : 8.0,
+                0.0,
+                regions.tap_columns(),
                 problem.channels_last};
+  for (const auto& sizes : {problem.input_sizes(), problem.output_sizes()}) {
+    double elements = number(channels.parts);
+    for (const std::int64_t size : sizes) elements *= number(size);
+    counts.elements += elements;
+  }
   // Sums of spectra are read and written once for each block of tiles.
-  const double slower = problem.pass == Pass::backward_weight ? 1.3 : 1.0;
+  const double slower = problem.pass == Pass::backward_weight ? 1.15 : 1.0;
   TileChoice best{{}, periodic, -1.0};
   const auto consider = [&](const fft::TileSize& size) {
     const Extent sizes =
@@ -216,16 +259,13 @@ TileChoice cheapest_tile(const Problem& problem, const PeriodicAxes& periodic) {
   }
   const auto depths = regions.positions(0) == 1 && regions.reach(0) == 0
                           ? std::vector<std::int64_t>{1}
-                          : lengths(regions, 0, 1, kLongest);
-  const auto rows = lengths(regions, 1, 2, 2 * kLongest);
-  const auto columns = lengths(regions, 2, 1, kLongest);
-  const auto whole_vectors = lengths(regions, 2, lanes, kLongest);
+                          : lengths(regions, 0, 1, 1, kLongest);
+  const auto rows = lengths(regions, 1, 2, 2 * lanes, 2 * kLongest);
+  const auto columns = lengths(regions, 2, 1, lanes, kLongest);
   for (const std::int64_t depth : depths) {
     for (const std::int64_t row_count : rows) {
-      for (const auto& widths : {columns, whole_vectors}) {
-        for (const std::int64_t width : widths) {
-          consider({depth, row_count, width, false, periodic[1]});
-        }
+      for (const std::int64_t width : columns) {
+        consider({depth, row_count, width, false, periodic[1]});
       }
     }
   }
