@@ -349,7 +349,7 @@ def test_a_plan_keeps_to_its_workspace(rng):
     ample = fastconv.plan(w, x.shape, padding=7, threads=1, **FFT)
     scarce = fastconv.plan(w, x.shape, padding=7, threads=1, max_workspace=1 << 20, **FFT)
     # Both hold the kernels' spectra as well.
-    assert scarce.workspace_bytes < ample.workspace_bytes / 2
+    assert scarce.workspace_bytes < 0.7 * ample.workspace_bytes
     np.testing.assert_array_equal(scarce(x), ample(x))
     gradient = ample(x)
     fits = {"padding": 7, "passes": ("backward_weight",), "max_workspace": 1 << 20}

@@ -248,8 +248,8 @@ TileChoice cheapest_tile(const Problem& problem, const PeriodicAxes& periodic) {
     if (best.seconds < 0.0 || seconds < best.seconds) best = {size, periodic, seconds};
   };
   if (regions.is_sequence()) {
-    for (const std::int64_t columns : {lanes, 2 * lanes, 4 * lanes, 6 * lanes, 8 * lanes,
-                                       12 * lanes, 16 * lanes, 24 * lanes, 32 * lanes}) {
+    for (const std::int64_t vectors : {1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 128, 256}) {
+      const std::int64_t columns = vectors * lanes;
       if (columns > kLongest) continue;
       for (const std::int64_t length : sequence_lengths(regions, columns)) {
         consider({1, length / columns, columns, true, periodic[2]});
