@@ -29,7 +29,7 @@ class Regions {
   explicit Regions(const Problem& problem, const PeriodicAxes& periodic = {});
 
   /// The axes along which tiles can be whole periods: circular padding, and an output as large as
-  /// the input.
+  /// the input. A sequence must divide into rows of whole vectors besides.
   static PeriodicAxes possible_periods(const Problem& problem);
   bool wraps(std::size_t axis) const { return axes_[axis].front().wraps; }
   /// ", one period along height and width", or nothing.

@@ -45,16 +45,23 @@ bool SourceSpectra<T>::transform(const Tile& tile, const Extent& origin, std::in
   T* planes = scratch;
   T* work = planes + count * tile.channel_size();
   pack(tile, origin, n, first, count, planes);
+  const auto transform_planes = [&] {
+    bool finite = true;
+    for (std::int64_t plane = 0; plane < count * tile.planes; ++plane) {
+      T* spectrum = spectra + plane * plane_step;
+      transform_.forward(planes + plane * tile.plane_size, transform_.size().columns, spectrum,
+                         layer_step, work);
+      // A number that is not finite leaves none of the frequencies finite.
+      finite = finite && kernels_.all_finite(spectrum, transform_.number_size());
+    }
+    return finite;
+  };
+  if (transform_planes()) return true;
   const std::int64_t size = count * tile.channel_size();
-  const bool finite = kernels_.all_finite(planes, size);
-  if (!finite) {
-    std::replace_if(planes, planes + size, [](T value) { return !std::isfinite(value); }, T(0));
-  }
-  for (std::int64_t plane = 0; plane < count * tile.planes; ++plane) {
-    transform_.forward(planes + plane * tile.plane_size, transform_.size().columns,
-                       spectra + plane * plane_step, layer_step, work);
-  }
-  return finite;
+  if (kernels_.all_finite(planes, size)) return true;  // the sums are too large
+  std::replace_if(planes, planes + size, [](T value) { return !std::isfinite(value); }, T(0));
+  transform_planes();
+  return false;
 }
 
 template class SourceSpectra<float>;
