@@ -54,8 +54,10 @@ TileTransform<T>::TileTransform(const TileSize& size, const TypedKernels<T>& ker
     spectrum_factors_ = rounded_parts<T>(spectrum_factors(FourierKind::real_to_complex, size.rows));
     std::vector<std::complex<double>> back =
         spectrum_factors(FourierKind::complex_to_real, size.rows);
-    for (std::complex<double>& factor : back) factor /= double(size.depth * size.columns);
+    const auto lines = static_cast<double>(size.depth * size.columns);
+    for (std::complex<double>& factor : back) factor /= lines;
     half_factors_ = rounded_parts<T>(back);
+    half_scale_ = static_cast<T>(spectrum_scale(FourierKind::complex_to_real, size.rows) / lines);
   }
   if (!size.sequence) return;
   factors_.resize(static_cast<std::size_t>(spectrum_rows_ * 2 * padded_columns_));
@@ -134,11 +136,9 @@ void TileTransform<T>::transform_rows_back(T* from, std::int64_t vectors, const 
   LaneTransform<T> rows = rows_back_.transform();
   if (size_.cyclic) {
     if (size_.sequence) multiply_rows(from, vectors);
-    const double scale = spectrum_scale(FourierKind::complex_to_real, size_.rows) /
-                         double(size_.depth * size_.columns);
     for (T* vector = from; vector < from + vectors * lanes; vector += lanes) {
       kernels_.fft.half_spectrum({vector + padded_columns_, vector, row_size_}, half_rows_,
-                                 static_cast<T>(scale), half_factors_.data(),
+                                 half_scale_, half_factors_.data(),
                                  {vector + padded_columns_, vector, row_size_});
     }
     kernels_.fft.transform(rows, vectors, {from, from + padded_columns_, row_size_}, lanes,
@@ -180,7 +180,7 @@ void TileTransform<T>::forward(const T* plane, std::int64_t columns, T* spectrum
                    work.rows + d * spectrum_rows_ * row_size_);
   }
   transform_depth(work, vectors);
-  // Their frequencies are never looked at, but numbers that are none might take long.
+  // The frequencies of these rows are never looked at, but subnormal numbers would take long.
   std::fill(work.rows + size_.depth * spectrum_rows_ * row_size_, work.columns, T(0));
   const std::int64_t filled = vectors * lanes;
   std::fill(work.columns + filled * 2 * lanes, work.lanes, T(0));

@@ -97,6 +97,7 @@ class TileTransform {
   std::vector<T> factors_;  ///< between the steps of a sequence: [row][re: columns | im: columns]
   std::vector<T> spectrum_factors_;  ///< of cyclic rows, to and from half as many complex ones
   std::vector<T> half_factors_;
+  T half_scale_ = T(0);
 };
 
 }  // namespace fastconv::fft

@@ -14,10 +14,6 @@ inline constexpr std::int64_t kLeastRollingRows = 4 * kTaps;
 /// Pixels up to which rows roll. Tiles follow each other along longer rows, as memory reads them.
 inline constexpr std::int64_t kMostRollingPixels = 512;
 
-/// From a source row to the one that is fetched meanwhile; callers have pointers to as many rows
-/// below the last.
-inline constexpr std::int64_t kRollingRowsAhead = 4;
-
 /// Whether the taps of `block` roll: one set of tap rows that are neighbours.
 template <class T, int kTaps>
 bool rolls(const RowBlock<T>& block) {
@@ -42,7 +38,7 @@ template <class T, int kVectors, int kTaps>
   V sums[kTaps][kVectors];
   // Source row i is number kTurn of its round and meets output rows i to i - kReached.
   const auto add = [&]<int kTurn, int kReached>(std::int64_t i) [[gnu::always_inline]] {
-    if (fetches) fetch_rows<T, 1, kVectors>(rows + i + kRollingRowsAhead, 1, start);
+    if (fetches) fetch_rows<T, 1, kVectors>(rows + i + kDepthwiseRowsAhead, 1, start);
     V window[kVectors + 1];
 #pragma GCC unroll 8
     for (int v = 0; v <= kVectors; ++v) {

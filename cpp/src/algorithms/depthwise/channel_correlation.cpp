@@ -133,7 +133,8 @@ ChannelMode ChannelCorrelation<T>::mode(const direct::RealView& source,
   }
   if (!packable_) return ChannelMode::none;
   if (interleaved) return ChannelMode::packed;
-  // Rows of pixels fill vectors badly, or their vectors serve one output row alone, or many taps of
+  // Rows of pixels fill vectors badly (those of taps three wide need the fewest, since their sums
+  // roll), or their vectors serve one output row alone, or many taps of
   // a large kernel lie in the padding.
   const Axis& width = pass_.problem.axes[2];
   const std::int64_t lanes = pass_.kernels.lanes;

@@ -30,9 +30,8 @@ constexpr std::int64_t kInterleavedBytes = 512 * 1024;
 constexpr std::int64_t kInterleavedGroups = 16;
 /// Source elements that an item of work should have at least.
 constexpr std::int64_t kItemElements = 32 * 1024;
-/// Rows beyond those that a tile reads, for the kernel to fetch.
-constexpr std::int64_t kRowsAhead = 4;
-constexpr std::int64_t kStridedRowsAhead = 8;
+/// Rows beyond those that a tile with a stride of two reads, for the kernel to fetch.
+constexpr std::int64_t kStridedRowsAhead = 2 * kDepthwiseRowsAhead;
 /// Pieces of long rows are no shorter while there are rows to cut: memory is read faster in rows.
 constexpr std::int64_t kLeastCutRow = 4096;
 /// Rows that share what the kernel loads; with large kernels columns are cut rather than these.
@@ -121,7 +120,7 @@ RowCorrelation<T>::RowCorrelation(const PassDescription<T>& pass)
         sets += dg.count * static_cast<std::int64_t>(h.groups.size());
       }
       row_sets_ = std::max(row_sets_, pass_.sources * sets);
-      rows_of_set_ = std::max(rows_of_set_, tile_.pitch[1] + kRowsAhead * h.step);
+      rows_of_set_ = std::max(rows_of_set_, tile_.pitch[1] + kDepthwiseRowsAhead * h.step);
       std::int64_t first_offset = 0;
       for (const TapRun& w : w_axis.runs) {
         const std::int64_t width = w.run->tap_count();
@@ -340,7 +339,7 @@ std::int64_t RowCorrelation<T>::find_taps(const PassArrays<T>& arrays, const Pha
           memory.taps[sets++] = {rows, weights, offsets, h->step, hg.count, width};
           set.row_plane = hg.plane;
           set.first_row = hg.shift;
-          set.rows = size[1] + (hg.count - 1) * h->step + kRowsAhead * h->step;
+          set.rows = size[1] + (hg.count - 1) * h->step + kDepthwiseRowsAhead * h->step;
           set.spacing = pass_.axes[1].phases.source_step;
           rows = find_rows(arrays, zone, set, memory, rows);
           weights += hg.count * width;

@@ -193,7 +193,8 @@ std::vector<std::int64_t> lengths(const Regions& regions, std::size_t axis, std:
   return all;
 }
 
-/// Lengths of rows of `columns` that a sequence of one period, or of some tiles, is cut into.
+/// Lengths of a sequence's tiles that rows of so many columns fill: one period, or those that cover
+/// all positions.
 std::vector<std::int64_t> sequence_lengths(const Regions& regions, std::int64_t columns) {
   const std::int64_t positions = regions.positions(2);
   if (!regions.wraps(2)) {
