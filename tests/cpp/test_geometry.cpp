@@ -255,12 +255,28 @@ void expect_padding_left_out(const AxisPhases& all, std::int64_t size) {
   ASSERT_EQ(products, expected);
 }
 
+/// The window of any number of positions is as wide as what they read, or as they are many.
+void expect_windows_hold_what_is_read(const AxisPhases& phases) {
+  for (std::int64_t size = 1; size <= phases.count; ++size) {
+    std::int64_t window = size;
+    for (const AxisRun& run : phases.runs) {
+      for (std::int64_t j = 0; j < std::min(size, run.count); ++j) {
+        for (const direct::Tap& tap : run.taps) window = std::max(window, j + tap.shift + 1);
+      }
+    }
+    ASSERT_EQ(phases.window(size), window);
+  }
+}
+
 TEST(LeaveOutPadding, KeepsTheProductsWithTheSource) {
   for_each_axis([](const Axis& axis) {
     if (::testing::Test::HasFatalFailure()) return;
     SCOPED_TRACE(to_string(axis));
     const bool flip = axis.input % 2 == 0;
-    expect_padding_left_out(direct::forward_phases(axis, flip), axis.input);
+    const AxisPhases forward = direct::forward_phases(axis, flip);
+    expect_padding_left_out(forward, axis.input);
+    expect_windows_hold_what_is_read(forward);
+    expect_windows_hold_what_is_read(direct::leave_out_padding(forward, axis.input));
     if (axis.stride > 1) return;
     const auto backward = direct::backward_phases(axis, PaddingMode::zeros, flip, true);
     ASSERT_EQ(backward.size(), 1u);

@@ -59,6 +59,8 @@ def test_taps_in_the_padding(rng, name, layout, dtype, algorithm, channels):
     check_shape(rng, name, layout, dtype, algorithm, *shapes, padding=(9, 12), dilation=(9, 6))
     crooked = {"padding": ((2, 23), (18, 5)), "dilation": (8, 7), "stride": (1, 2)}
     check_shape(rng, name, layout, dtype, algorithm, *shapes, **crooked)
+    tall_and_narrow = (1, channels, 29, 8), (40, channels, 1, 3)
+    check_shape(rng, name, layout, dtype, algorithm, *tall_and_narrow, padding=(0, 3), dilation=3)
 
 
 @pytest.mark.parametrize("mode", PADDING_MODES)

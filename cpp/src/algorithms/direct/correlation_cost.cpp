@@ -10,9 +10,6 @@ namespace {
 /// Starting a kernel, in multiply-adds of all of its accumulators' vectors.
 constexpr double kStart = 40.0;
 
-/// Fewer pixels leave the multipliers waiting for each other.
-constexpr std::int64_t kFewestPixels = 4;
-
 }  // namespace
 
 /// Multiply-adds of vectors in one step of the reduction, garbage and partly filled vectors
@@ -36,7 +33,7 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
     depth *= static_cast<double>(phases[a]->runs.front().tap_count());
     elements *= static_cast<double>(phases[a]->count);
     source_elements *=
-        static_cast<double>((phases[a]->count + phases[a]->reach) * phases[a]->plane_count());
+        static_cast<double>(phases[a]->window(phases[a]->count) * phases[a]->plane_count());
     inside = inside && reads_inside(*phases[a], forward ? axis.input : axis.output);
   }
   if (depth == 0.0) return;
@@ -51,7 +48,7 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
   const double along_channels = steps_along_channels();
   if (along_channels + more_along_channels < along_pixels) lanes_along = LanesAlong::channels;
   if (!may_leave_out_padding(problem)) return;
-  constexpr double kWorthwhile = 0.9;
+  constexpr double kWorthwhile = 0.97;
   const std::array<AxisPhases, 3> cut = phases_without_padding(problem);
   const double without_padding = steps_along_channels(cut);
   if (without_padding + more_along_channels < kWorthwhile * along_pixels &&
@@ -73,23 +70,35 @@ bool CorrelationSchedule<T>::may_leave_out_padding(const Problem& problem) const
   });
 }
 
-/// The phases, cut along the axes where that leaves out enough.
+/// The phases, cut along those axes that leave the fewest steps.
 template <class T>
 std::array<AxisPhases, 3> CorrelationSchedule<T>::phases_without_padding(
     const Problem& problem) const {
-  constexpr double kWorthwhile = 0.92;
-  std::array<AxisPhases, 3> result;
+  std::array<AxisPhases, 3> all;
+  std::array<AxisPhases, 3> cut;
   for (std::size_t a = 0; a < 3; ++a) {
-    const AxisPhases& all = phases_[a].front();
     const Axis& axis = problem.axes[a];
-    result[a] = leave_out_padding(all, problem.pass == Pass::forward ? axis.input : axis.output);
-    std::int64_t met = 0;
-    for (const AxisRun& run : result[a].runs) met += run.count * run.tap_count();
+    all[a] = phases_[a].front();
+    cut[a] = leave_out_padding(all[a], problem.pass == Pass::forward ? axis.input : axis.output);
     // Weights of which none is used would not be looked through.
-    const auto all_taps = static_cast<double>(all.count * all.runs.front().tap_count());
-    if (met == 0 || static_cast<double>(met) > kWorthwhile * all_taps) result[a] = all;
+    const bool meets = std::ranges::any_of(
+        cut[a].runs, [](const AxisRun& run) { return run.count > 0 && run.tap_count() > 0; });
+    if (!meets) cut[a] = all[a];
   }
-  return result;
+  std::array<AxisPhases, 3> best = all;
+  double least = 0.0;
+  constexpr unsigned kAllAxes = 7;
+  for (unsigned axes = 1; axes <= kAllAxes; ++axes) {
+    std::array<AxisPhases, 3> phases = all;
+    for (std::size_t a = 0; a < 3; ++a) {
+      if ((axes >> a & 1U) != 0) phases[a] = cut[a];
+    }
+    const double steps = steps_along_channels(phases);
+    if (axes > 1 && steps >= least) continue;
+    least = steps;
+    best = std::move(phases);
+  }
+  return best;
 }
 
 /// The phases that do the work: those that only write zeros come first, if there are any.
@@ -120,26 +129,39 @@ double CorrelationSchedule<T>::steps_along_channels() const {
          static_cast<double>(ceil_divide(destination_channels, kernels_.lanes));
 }
 
-/// The same measure for phases that leave out padding: a row of positions is computed in as many
-/// pieces as there are rows of taps.
+/// The same measure for phases that leave out padding: a box of positions for each combination of
+/// runs, in lines of pixels. Rows of all columns are one line.
 template <class T>
 double CorrelationSchedule<T>::steps_along_channels(const std::array<AxisPhases, 3>& cut) const {
-  double rows = 1.0;
-  double taps = static_cast<double>(cut[2].whole.value_or(cut[2].runs.front()).tap_count());
-  for (std::size_t a = 0; a < 2; ++a) {
-    double met = 0.0;
-    for (const AxisRun& run : cut[a].runs) met += static_cast<double>(run.count * run.tap_count());
-    rows *= met;
-    taps *= static_cast<double>(cut[a].whole.value_or(cut[a].runs.front()).tap_count());
+  // Pixels of a column lie in as many cache lines.
+  constexpr double kColumn = 1.5;
+  std::int64_t whole_taps = 1;
+  for (const AxisPhases& phases : cut) {
+    whole_taps *= phases.whole.value_or(phases.runs.front()).tap_count();
   }
+  const auto channels = static_cast<double>(source_channels);
+  const double pieces =
+      std::max(1.0, channels * static_cast<double>(whole_taps) / static_cast<double>(kDepthChunk));
   double steps = 0.0;
-  for (const AxisRun& run : cut[2].runs) {
-    const auto pixels = static_cast<double>(std::max(kFewestPixels, run.count));
-    steps += kStart / kChannelVectors * (1.0 + pixels / kMaxCorrelationPixels) /
-                 static_cast<double>(source_channels) +
-             pixels * static_cast<double>(run.tap_count());
+  for (const AxisRun& d : cut[0].runs) {
+    for (const AxisRun& h : cut[1].runs) {
+      for (const AxisRun& w : cut[2].runs) {
+        const bool all_columns = cut[2].runs.size() == 1;
+        const Extent size{d.count, h.count, w.count};
+        const BoxLines lines =
+            box_lines(size, size, all_columns ? Flattening::slices : Flattening::rows);
+        const auto rows_of_taps = static_cast<double>(d.tap_count() * h.tap_count());
+        const double start = kStart / kChannelVectors * pieces / channels *
+                             (1.0 + static_cast<double>(lines.length) / kMaxCorrelationPixels);
+        const double line = static_cast<double>(steps_of_line(lines.length)) *
+                            (lines.upright ? kColumn : 1.0) * static_cast<double>(w.tap_count()) *
+                            rows_of_taps;
+        steps +=
+            static_cast<double>(lines.count) * ((all_columns ? 1.0 : rows_of_taps) * start + line);
+      }
+    }
   }
-  return rows * steps / taps *
+  return steps / static_cast<double>(whole_taps) *
          static_cast<double>(ceil_divide(destination_channels, kernels_.lanes));
 }
 
@@ -173,7 +195,7 @@ double CorrelationSchedule<T>::flat_cost(const Tile& tile, Flattening flattening
     const double starts = depth > 0.0 ? kStart / static_cast<double>(full_rows()) / depth : 0.0;
     return count * (starts * (1.0 + vectors / 3.0) + vectors * (1.0 + moved));
   }
-  const double pixels = static_cast<double>(std::max(kFewestPixels, runs.length));
+  const double pixels = static_cast<double>(steps_of_line(runs.length));
   const double starts = depth > 0.0 ? kStart / kChannelVectors / depth : 0.0;
   return count * (starts * (1.0 + pixels / kMaxCorrelationPixels) + pixels);
 }

@@ -328,17 +328,16 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const B
       const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
       const std::int64_t channel = group * schedule_.destination_channels + block.first;
       const auto for_each_box = [&](const auto& body) {
-        T* sums = waiting;
         for (const Phase& phase : phases) {
           const SourceTile<T> source = source_of(phase, group, sources);
           const Extent size = region_.tile.size_at(place_.origin, phase.runs);
           for (std::int64_t image = 0; image < place_.images && product(size) > 0; ++image) {
             const PositionBox box{place_.n + image, phase.runs, place_.origin, size};
-            T* sums_of_image = sums + image * region_.sums_pitch * block.rows;
+            T* sums_of_image =
+                waiting + (image * region_.sums_pitch + phase.sums_first) * block.rows;
             body(phase, source, box,
                  sums_of(box, block, channel, source.flattening, sums_of_image));
           }
-          sums += region_.images_per_item * region_.sums_pitch * block.rows;
         }
       };
       std::int64_t first = sources.first;
@@ -362,7 +361,7 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const B
         });
       }
       if (parted) {
-        waiting += std::ssize(phases) * region_.images_per_item * region_.sums_pitch * block.rows;
+        waiting += region_.images_per_item * region_.sums_pitch * block.rows;
       }
     }
   }
@@ -422,28 +421,38 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
                                    const SourceTile<T>& source, const PositionBox& box,
                                    const BoxSums<T>& sums, LinesAhead& weight_lines) {
   const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
-  const auto [run_count, length] = flat_runs(box.size, pitch, source.flattening);
+  const BoxLines lines = box_lines(box.size, pitch, source.flattening);
   const std::int64_t chunk = schedule_.fetches_weights ? kFetchedDepth : kDepthChunk;
   LinesAhead* ahead = &next_source_;
   if (!weight_lines.empty()) {
     ahead = &weight_lines;
-    ahead->share_out(run_count * ceil_divide(length, kMaxCorrelationPixels) *
+    ahead->share_out(lines.count * ceil_divide(lines.length, kMaxCorrelationPixels) *
                      std::max<std::int64_t>(1, ceil_divide(range.count * phase.taps, chunk)));
   }
-  for (std::int64_t run = 0; run < run_count; ++run) {
-    const FlatRun flat = flat_run(source.flattening, box.size, run);
+  for (std::int64_t line = 0; line < lines.count; ++line) {
     CorrelationSource<T> pixels = source.pixels;
-    pixels.data += (box.n - place_.n) * source.image_pitch + flat.first_d * source.slice_pitch +
-                   flat.first_h * source.row_pitch;
-    T* to = sums.data +
-            (flat.first_d * sums.slice_pitch + flat.first_h * sums.row_pitch) * sums.line_pitch;
+    pixels.data += (box.n - place_.n) * source.image_pitch;
+    T* to = sums.data;
+    std::int64_t to_pitch = sums.line_pitch;
+    if (lines.upright) {
+      const std::int64_t d = line / box.size[2];
+      const std::int64_t w = line % box.size[2];
+      pixels.data += d * source.slice_pitch + w * pixels.pixel_step;
+      pixels.pixel_step = source.row_pitch;
+      to += (d * sums.slice_pitch + w) * sums.line_pitch;
+      to_pitch *= sums.row_pitch;
+    } else {
+      const FlatRun flat = flat_run(source.flattening, box.size, line);
+      pixels.data += flat.first_d * source.slice_pitch + flat.first_h * source.row_pitch;
+      to += (flat.first_d * sums.slice_pitch + flat.first_h * sums.row_pitch) * sums.line_pitch;
+    }
     for (const TapSpan& span : phase.spans) {
       const std::int64_t first = range.first * phase.taps + span.first * range.count;
       compute_along_channels(
           block, pixels,
           {first, first + span.count * range.count,
            weights + span.packed * range.count * block.rows, chunk, ahead, start},
-          length, to, sums.line_pitch);
+          lines.length, to, to_pitch);
     }
   }
 }

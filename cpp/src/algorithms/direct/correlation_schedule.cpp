@@ -40,6 +40,16 @@ bool has_one_phase(const Tile& tile) {
                              [](const AxisPhases* phases) { return phases->runs.size() == 1; });
 }
 
+/// Calls body(runs) for each combination of one run along each axis.
+template <class Body>
+void for_each_phase(const std::array<const AxisPhases*, 3>& phases, const Body& body) {
+  for (const AxisRun& d : phases[0]->runs) {
+    for (const AxisRun& h : phases[1]->runs) {
+      for (const AxisRun& w : phases[2]->runs) body(Runs{&d, &h, &w});
+    }
+  }
+}
+
 /// Taps of the set that all phases share.
 std::int64_t whole_taps(const Tile& tile) {
   std::int64_t taps = 1;
@@ -103,6 +113,13 @@ FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattenin
       return {1, ((size[0] - 1) * pitch[1] + size[1] - 1) * pitch[2] + size[2]};
   }
   return {};
+}
+
+BoxLines box_lines(const Extent& size, const Extent& pitch, Flattening flattening) {
+  const FlatRuns runs = flat_runs(size, pitch, flattening);
+  const std::int64_t columns = size[0] * size[2];
+  const bool upright = columns * steps_of_line(size[1]) < runs.count * steps_of_line(runs.length);
+  return upright ? BoxLines{columns, size[1], true} : BoxLines{runs.count, runs.length, false};
 }
 
 template <class T>
@@ -308,19 +325,19 @@ template <class T>
 void CorrelationSchedule<T>::add_region(const std::array<const AxisPhases*, 3>& phases, bool adds) {
   Region region{.tile = Tile(phases), .phases = {}, .adds = adds};
   choose_tile(region);
-  for (const AxisRun& d : phases[0]->runs) {
-    for (const AxisRun& h : phases[1]->runs) {
-      for (const AxisRun& w : phases[2]->runs) add_phase(region, {&d, &h, &w});
-    }
-  }
+  for_each_phase(phases, [&](const Runs& runs) { add_phase(region, runs); });
   packed_size = std::max(packed_size, packed_elements(region));
-  region.sums_pitch = positions(region);
+  region.sums_pitch = positions(region.tile);
   most_positions = std::max(most_positions, region.sums_pitch);
   sums_size = std::max(sums_size, sums_elements(region));
   std::int64_t depth = 0;
+  std::int64_t sums = 0;
   for (Phase& phase : region.phases) {
     phase.first_offset = depth;
     depth += phase.depth();
+    if (!leaves_out_padding) continue;
+    phase.sums_first = sums;
+    sums += positions(region.tile, region.tile.size_at({0, 0, 0}, phase.runs));
   }
   total_depth = std::max(total_depth, depth);
   regions.push_back(std::move(region));
@@ -366,32 +383,32 @@ std::int64_t CorrelationSchedule<T>::packed_elements(const Region& region) const
          region.tile.channel_size();
 }
 
-/// Positions of the tile whose sums wait together: along the channels the sums of all runs wait
-/// until the whole depth has been added up.
+/// Positions of a box of a tile whose sums wait together, in whole vectors: along the channels the
+/// sums of all runs wait until the whole depth has been added up.
 template <class T>
-std::int64_t CorrelationSchedule<T>::positions(const Region& region) const {
-  const Tile& tile = region.tile;
-  const FlatRuns runs = flat_runs(tile.size, tile.pitch, choose_flattening(tile, lanes_along));
+std::int64_t CorrelationSchedule<T>::positions(const Tile& tile, const Extent& size) const {
+  const FlatRuns runs = flat_runs(size, tile.pitch, choose_flattening(tile, lanes_along));
   const std::int64_t count =
       lanes_along == LanesAlong::channels ? runs.count * runs.length : runs.length;
   return ceil_divide(count, kernels_.lanes) * kernels_.lanes;
+}
+
+/// The same of the phases whose sums are formed side by side: all of them where padding is left
+/// out, otherwise one.
+template <class T>
+std::int64_t CorrelationSchedule<T>::positions(const Tile& tile) const {
+  if (!leaves_out_padding) return positions(tile, tile.size);
+  std::int64_t sum = 0;
+  for_each_phase(tile.phases,
+                 [&](const Runs& runs) { sum += positions(tile, tile.size_at({0, 0, 0}, runs)); });
+  return sum;
 }
 
 /// Where source channels are packed in several parts, the sums of all blocks wait for the last one.
 template <class T>
 std::int64_t CorrelationSchedule<T>::sums_elements(const Region& region) const {
   const bool parted = region.sources_per_item < source_channels;
-  return region.images_per_item * (parted ? padded_rows : sums_rows()) * positions(region) *
-         phases_together(region.tile);
-}
-
-/// Phases whose sums are formed side by side.
-template <class T>
-std::int64_t CorrelationSchedule<T>::phases_together(const Tile& tile) const {
-  std::int64_t count = 1;
-  for (std::size_t a = 0; leaves_out_padding && a < 3; ++a)
-    count *= std::ssize(tile.phases[a]->runs);
-  return count;
+  return region.images_per_item * (parted ? padded_rows : sums_rows()) * positions(region.tile);
 }
 
 /// The packed tile and its sums take half of the second-level cache; then work is shared out until
@@ -421,14 +438,13 @@ bool CorrelationSchedule<T>::fit_cache(Region& region) const {
   Tile& tile = region.tile;
   const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
   const std::int64_t least_width = std::int64_t{kMaxCorrelationVectors} * kernels_.lanes;
-  const std::int64_t phases = phases_together(tile);
-  if (packed_elements(region) + phases * sums_rows() * positions(region) <= cache / 2) return true;
+  if (packed_elements(region) + sums_rows() * positions(tile) <= cache / 2) return true;
   const bool low = tile.size[0] * tile.size[1] <
                    2 * kMostRepeated * std::max(tile.phases[0]->reach, tile.phases[1]->reach);
   const std::int64_t taps = std::max<std::int64_t>(1, region_taps(tile));
-  if (low && (has_one_phase(tile) || phases > 1) && lanes_along == LanesAlong::channels &&
+  if (low && (has_one_phase(tile) || leaves_out_padding) && lanes_along == LanesAlong::channels &&
       region.sources_per_item > 1 && region.sources_per_item * taps > 2 * kLeastDepth &&
-      padded_rows * positions(region) <= cache) {
+      padded_rows * positions(tile) <= 3 * cache / 2) {
     region.sources_per_item = ceil_divide(region.sources_per_item, 2);
     return false;
   }

@@ -65,6 +65,7 @@ struct Phase {
   std::size_t tap_set = 0;
   std::int64_t taps = 0;
   std::int64_t first_offset = 0;  ///< depths of the region's phases before
+  std::int64_t sums_first = 0;    ///< positions of the phases before whose sums wait beside these
   std::int64_t depth() const { return static_cast<std::int64_t>(offsets.size()); }
 };
 
@@ -77,7 +78,7 @@ struct Region {
   bool reads = false;                 ///< some phase has taps
   std::int64_t sources_per_item = 0;  ///< source channels whose tiles are packed together
   std::int64_t images_per_item = 1;
-  std::int64_t sums_pitch = 0;  ///< positions whose sums lie side by side, in whole vectors
+  std::int64_t sums_pitch = 0;  ///< positions of an image whose sums wait, in whole vectors
   std::int64_t channel_shares = 1;
   std::int64_t items = 0;
 };
@@ -92,6 +93,23 @@ struct FlatRuns {
 std::int64_t region_taps(const Tile& tile);
 
 FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattening);
+
+/// Lines of a box that kernels with lanes along the channels follow: its flat runs, or its columns.
+struct BoxLines {
+  std::int64_t count;
+  std::int64_t length;
+  bool upright;
+};
+
+/// The lines that take the fewest steps: a column of a narrow box is long where rows are short.
+BoxLines box_lines(const Extent& size, const Extent& pitch, Flattening flattening);
+
+/// Steps of the reduction that a line of pixels takes, in those of one pixel: few pixels leave the
+/// multipliers waiting for each other.
+constexpr std::int64_t steps_of_line(std::int64_t pixels) {
+  constexpr std::int64_t kFewestPixels = 4;
+  return std::max(kFewestPixels, pixels);
+}
 
 /// Destination channels of a group that a microkernel computes together.
 template <class T>
@@ -141,7 +159,7 @@ class CorrelationSchedule {
   /// Whether the next weights are fetched while others are used.
   bool fetches_weights = false;
   std::int64_t packed_size = 0;     ///< elements of the largest packed tile
-  std::int64_t most_positions = 0;  ///< of all regions, whose sums wait together
+  std::int64_t most_positions = 0;  ///< whose sums wait together, of all regions
   std::int64_t sums_size = 0;       ///< elements of all sums that wait to be stored
   std::int64_t total_depth = 0;     ///< of the phases of one region, at most
 
@@ -191,8 +209,8 @@ class CorrelationSchedule {
   std::size_t tap_set_of(const Runs& runs, std::int64_t depth);
   std::int64_t packed_elements(const Region& region) const;
   std::int64_t sums_elements(const Region& region) const;
-  std::int64_t phases_together(const Tile& tile) const;
-  std::int64_t positions(const Region& region) const;
+  std::int64_t positions(const Tile& tile, const Extent& size) const;
+  std::int64_t positions(const Tile& tile) const;
   void choose_tile(Region& region);
   bool fit_cache(Region& region) const;
   bool is_limited_by_weights() const;

@@ -59,7 +59,7 @@ bool SourceInPlace<T>::possible(const Extent& origin, std::int64_t n, std::int64
   const Extent size = region_.tile.size_at(origin);
   for (std::size_t a = 0; a < 3; ++a) {
     const AxisPhases& phases = *region_.tile.phases[a];
-    last += (size[a] - 1 + phases.reach) * steps_[a] +
+    last += (phases.window(size[a]) - 1) * steps_[a] +
             *std::ranges::max_element(phases.residues) * source_.stride(a + 2);
   }
   return last + lanes <= end_;
@@ -100,7 +100,7 @@ LinesAhead lines_of_tile(const Tile& tile, const Extent& origin, const Extent& s
     const std::int64_t step = thinned ? phases.source_step : 1;
     const std::int64_t start = phases.source_first + phases.source_step * origin[a] +
                                (thinned ? phases.residues.front() : 0);
-    const std::int64_t read = (size[a] + phases.reach) * (thinned ? 1 : phases.source_step);
+    const std::int64_t read = phases.window(size[a]) * (thinned ? 1 : phases.source_step);
     const std::int64_t first = start < 0 ? ceil_divide(-start, step) : 0;
     const std::int64_t end =
         std::min(read, start < sizes[a] ? ceil_divide(sizes[a] - start, step) : 0);

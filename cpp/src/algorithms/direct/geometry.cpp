@@ -193,6 +193,14 @@ std::vector<AxisPhases> aligned_backward_phases(const Axis& axis, PaddingMode mo
   return result;
 }
 
+std::int64_t AxisPhases::window(std::int64_t size) const {
+  std::int64_t end = size;
+  for (const AxisRun& run : runs) {
+    for (const Tap& tap : run.taps) end = std::max(end, std::min(size, run.count) + tap.shift);
+  }
+  return end;
+}
+
 AxisPhases leave_out_padding(const AxisPhases& phases, std::int64_t size) {
   const AxisRun& whole = phases.runs.front();
   const std::int64_t step = phases.source_step;

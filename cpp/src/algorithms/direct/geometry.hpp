@@ -60,6 +60,9 @@ struct AxisPhases {
   std::optional<AxisRun> whole;
 
   std::int64_t plane_count() const { return static_cast<std::int64_t>(residues.size()); }
+  /// Elements of each plane that the first `size` positions of all runs read: size + reach, unless
+  /// runs of a few positions have the largest shifts.
+  std::int64_t window(std::int64_t size) const;
 };
 
 /// The one run of a forward pass along an axis.

@@ -32,7 +32,7 @@ Tile::Tile(const std::array<const AxisPhases*, 3>& axis_phases, const Extent& mo
 
 void Tile::update() {
   for (std::size_t a = 0; a < 3; ++a) {
-    pitch[a] = size[a] + phases[a]->reach;
+    pitch[a] = phases[a]->window(size[a]);
     tiles[a] = ceil_divide(counts[a], std::max<std::int64_t>(1, size[a]));
   }
   plane_size = product(pitch);
@@ -354,7 +354,7 @@ void pack_source(const Tile& tile, const SourcePadding& padding, const Extent& o
   const Extent size = tile.size_at(origin);
   const auto positions = [&](std::size_t axis, std::size_t plane) {
     const AxisPhases& phases = *tile.phases[axis];
-    return AxisPositions(phases, plane, origin[axis], size[axis] + phases.reach,
+    return AxisPositions(phases, plane, origin[axis], phases.window(size[axis]),
                          padding.sizes[axis]);
   };
   T* plane = packed;

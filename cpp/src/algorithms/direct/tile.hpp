@@ -43,7 +43,7 @@ struct Tile {
   std::array<const AxisPhases*, 3> phases;
   Extent counts;  ///< positions of the whole box
   Extent size;    ///< positions of one tile; the last along an axis may have fewer
-  Extent pitch;   ///< size + reach
+  Extent pitch;   ///< of the window that `size` positions read
   Extent tiles;   ///< tiles along each axis
   std::int64_t planes = 1;
   std::int64_t plane_size = 0;
