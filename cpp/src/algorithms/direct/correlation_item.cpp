@@ -55,10 +55,9 @@ CorrelationItem<T>::CorrelationItem(const CorrelationCall<T>& call, const Region
       region_(region),
       memory_(memory),
       place_(place_of(item)) {
-  in_place_ = call.in_place != nullptr &&
-              call.in_place->possible(place_.origin, place_.n, place_.images,
-                                      place_.first_group * schedule_.source_channels,
-                                      place_.groups * schedule_.source_channels, kernels_.lanes);
+  in_place_ = call.in_place.possible(place_.origin, place_.n, place_.images,
+                                     place_.first_group * schedule_.source_channels,
+                                     place_.groups * schedule_.source_channels);
   if (item + 1 < region.items) next_source_ = source_lines(place_of(item + 1));
 }
 
@@ -229,7 +228,7 @@ template <class T>
 SourceTile<T> CorrelationItem<T>::source_of(const Phase& phase, std::int64_t group,
                                             const ChannelRange& sources) const {
   if (in_place_) {
-    return call_.in_place->tile(place_.origin, place_.n, group * schedule_.source_channels, phase);
+    return call_.in_place.tile(place_.origin, place_.n, group * schedule_.source_channels, phase);
   }
   const Tile& tile = region_.tile;
   // Offsets count from the first channel of all.
@@ -296,7 +295,7 @@ void CorrelationItem<T>::compute_pixels(const Phase& phase) {
           }
         }
         if (batch.channels == 0) batch.first = channel;
-        compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, false,
+        compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, in_place_,
                              memory_.sums + batch.channels * region_.sums_pitch,
                              region_.sums_pitch);
         batch.channels += block.channels;

@@ -40,7 +40,7 @@ struct CorrelationCall {
   const TypedKernels<T>& kernels;
   const RealView& source;
   SourcePadding padding;
-  const SourceInPlace<T>* in_place;  ///< null where the source is always packed
+  const SourceInPlace<T>& in_place;
   const Destination<T>& destination;
   const CallWeights<T>& weights;
   bool accumulate;

@@ -24,7 +24,6 @@
 /// used. On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
 #include <algorithm>
 #include <atomic>
-#include <optional>
 
 #include "algorithms/direct/bias.hpp"
 #include "algorithms/direct/correlation_item.hpp"
@@ -58,7 +57,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       : problem_(problem),
         kernels_(kernels_for<T>(problem)),
         schedule_(problem, kernels_, threads) {
-    if (problem.pass == Pass::backward_input || schedule_.leaves_out_padding) {
+    if (schedule_.leaves_out_padding ||
+        (problem.pass == Pass::backward_input && schedule_.reads_beyond(source_padding().sizes))) {
       for_non_finite_weights_ = reference::make_plan(problem, 1);
     }
   }
@@ -202,8 +202,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     memory.bias = arena.take<T>(
         problem_.has_bias ? static_cast<std::size_t>(problem_.g * schedule_.destination_channels)
                           : 0);
-    memory.offsets = arena.take<std::int64_t>(
-        schedule_.regions.size() == 1 ? static_cast<std::size_t>(schedule_.total_depth) : 0);
+    memory.offsets = arena.take<std::int64_t>(static_cast<std::size_t>(schedule_.total_depth));
     // The last flat run of the last plane is read in whole vectors.
     const std::size_t slack = static_cast<std::size_t>(kernels_.lanes);
     const std::size_t packed =
@@ -252,15 +251,12 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         read_bias(problem_, arguments, schedule_.parts, kernels_, memory.bias),
         problem_.activation);
     for (const Region& region : schedule_.regions) {
-      // One region alone: the offsets are kept for all of its items.
-      std::optional<SourceInPlace<T>> in_place;
-      if (schedule_.regions.size() == 1) {
-        in_place.emplace(schedule_, region, source_padding().sizes, source, problem_.n,
-                         problem_.g * schedule_.source_channels, memory.offsets);
-      }
+      const SourceInPlace<T> in_place(schedule_, region, source_padding().sizes, source, problem_.n,
+                                      problem_.g * schedule_.source_channels, kernels_.lanes,
+                                      memory.offsets);
       const CorrelationCall<T> call{
           problem_,    schedule_,        kernels_,
-          source,      source_padding(), in_place ? &*in_place : nullptr,
+          source,      source_padding(), in_place,
           destination, weights,          problem_.accumulate || region.adds};
       parallel_for(region.items, schedule_.threads, [&](std::int64_t item, int thread) {
         CorrelationItem<T>(call, region, item, memory.of_thread(thread)).compute();

@@ -47,7 +47,7 @@ void fetch_to_write(const T* rows, std::int64_t count, std::int64_t pitch, std::
 }
 
 /// sums[row * pitch + position] with vectors along the positions. Where `exact`, nothing is written
-/// beyond the last position.
+/// beyond the last position, nor read beyond it if there are as many as fill a vector.
 template <class T>
 void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& source,
                           const DepthRange<T>& depth, std::int64_t length, std::int64_t lanes,
@@ -75,14 +75,24 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
     left -= kernel.vectors;
   }
   if (at >= length) return;
-  alignas(kAlignment) T last[kMaxTileElements];
-  for (int row = 0; row < block.rows && depth.first > 0; ++row) {
-    std::copy_n(sums + row * pitch + at, length - at, last + row * lanes);
+  // The last vector overlaps the one before.
+  const std::int64_t last_at = std::max<std::int64_t>(0, length - lanes);
+  const CorrelationSource<T> last_source{source.data + last_at, source.offsets + depth.first, 1};
+  const bool adds = depth.first > 0;
+  const DepthRange<T> steps{0,           depth.end - depth.first,     depth.weights, depth.chunk,
+                            depth.ahead, adds ? nullptr : depth.start};
+  if (length >= lanes && !adds) {
+    run_kernel(*block.kernels[1], last_source, steps, block.rows, sums + last_at, pitch);
+    return;
   }
-  run_kernel(*block.kernels[1], {source.data + at, source.offsets, 1}, depth, block.rows, last,
-             lanes);
+  alignas(kAlignment) T last[kMaxTileElements];
+  run_kernel(*block.kernels[1], last_source, steps, block.rows, last, lanes);
   for (int row = 0; row < block.rows; ++row) {
-    std::copy_n(last + row * lanes, length - at, sums + row * pitch + at);
+    for (std::int64_t i = at; i < length; ++i) {
+      const T sum = last[row * lanes + i - last_at];
+      T& to = sums[row * pitch + i];
+      to = adds ? wrapping_sum(to, sum) : sum;
+    }
   }
 }
 

@@ -231,6 +231,16 @@ std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t taps) const 
   return std::max<std::int64_t>(1, depth / std::max<std::int64_t>(1, taps));
 }
 
+template <class T>
+bool CorrelationSchedule<T>::reads_beyond(const Extent& sizes) const {
+  return std::ranges::any_of(regions, [&](const Region& region) {
+    for (std::size_t a = 0; a < 3; ++a) {
+      if (!reads_inside(*region.tile.phases[a], sizes[a])) return true;
+    }
+    return false;
+  });
+}
+
 /// Rows of the next block. Along the pixels: full blocks first, of 8 rows where the registers hold
 /// so many sums and 4 elsewhere; then one for what is left, with a padded row if there is no kernel
 /// of just so many. Along the channels: two vectors, or the last one.

@@ -177,6 +177,8 @@ class CorrelationSchedule {
   std::int64_t sums_rows() const;
   /// Source channels whose products with this many taps are added up in one sequence.
   std::int64_t sources_per_piece(std::int64_t taps) const;
+  /// Whether a phase reads beyond the borders of a source of these sizes.
+  bool reads_beyond(const Extent& sizes) const;
   /// Calls body(source channel, tap) in the order of the reduction.
   template <class Body>
   void for_each_step(std::int64_t taps, const Body& body) const {

@@ -10,8 +10,12 @@ namespace fastconv::direct {
 template <class T>
 SourceInPlace<T>::SourceInPlace(const CorrelationSchedule<T>& schedule, const Region& region,
                                 const Extent& sizes, const RealView& source, std::int64_t images,
-                                std::int64_t channels, std::int64_t* offsets)
-    : region_(region), source_(source), lanes_along_(schedule.lanes_along), offsets_(offsets) {
+                                std::int64_t channels, std::int64_t lanes, std::int64_t* offsets)
+    : region_(region),
+      source_(source),
+      lanes_along_(schedule.lanes_along),
+      lanes_(lanes),
+      offsets_(offsets) {
   const auto& phases = region.tile.phases;
   bool all_inside = region.reads && source.parts() == 1 && stored_type<T>() == source.type();
   for (std::size_t a = 0; a < 3; ++a) {
@@ -22,21 +26,38 @@ SourceInPlace<T>::SourceInPlace(const CorrelationSchedule<T>& schedule, const Re
   end_ += (images - 1) * source.stride(0) + (channels - 1) * source.stride(1) + 1;
   possible_ = all_inside && source.stride(0) >= 0 && source.stride(1) >= 0 &&
               (lanes_along_ == LanesAlong::channels || steps_[2] == 1);
+  if (region.items == 1) possible_ = possible({0, 0, 0}, 0, images, 0, channels);
   if (!possible_) return;
-  for (const Phase& phase : region.phases) {
-    std::int64_t* to = offsets + phase.first_offset;
-    schedule.for_each_step(phase.taps, [&](std::int64_t channel, std::int64_t tap) {
-      std::int64_t offset = channel * source.stride(1);
-      for (const std::size_t a : {std::size_t{2}, std::size_t{1}, std::size_t{0}}) {
-        const auto& axis_taps = phase.runs[a]->taps;
-        const Tap& axis_tap = axis_taps[static_cast<std::size_t>(tap % std::ssize(axis_taps))];
-        tap /= std::ssize(axis_taps);
-        offset +=
-            phases[a]->residues[static_cast<std::size_t>(axis_tap.plane)] * source.stride(a + 2) +
-            axis_tap.shift * steps_[a];
+  for (const Phase& phase : region.phases) fill_offsets(schedule, phase);
+}
+
+/// In the order of the reduction: [piece of the source channels][tap][source channel].
+template <class T>
+void SourceInPlace<T>::fill_offsets(const CorrelationSchedule<T>& schedule,
+                                    const Phase& phase) const {
+  const auto along = [&](std::size_t axis, const Tap& tap) {
+    const AxisPhases& phases = *region_.tile.phases[axis];
+    return phases.residues[static_cast<std::size_t>(tap.plane)] * source_.stride(axis + 2) +
+           tap.shift * steps_[axis];
+  };
+  std::int64_t* offsets = offsets_ + phase.first_offset;
+  std::int64_t tap = 0;
+  for (const Tap& d : phase.runs[0]->taps) {
+    for (const Tap& h : phase.runs[1]->taps) {
+      for (const Tap& w : phase.runs[2]->taps) {
+        const std::int64_t of_tap = along(0, d) + along(1, h) + along(2, w);
+        for (std::int64_t first = 0; first < schedule.source_channels;
+             first += schedule.sources_together) {
+          const std::int64_t count =
+              std::min(schedule.sources_together, schedule.source_channels - first);
+          std::int64_t* to = offsets + first * phase.taps + tap * count;
+          for (std::int64_t i = 0; i < count; ++i) {
+            to[i] = of_tap + (first + i) * source_.stride(1);
+          }
+        }
+        ++tap;
       }
-      *to++ = offset;
-    });
+    }
   }
 }
 
@@ -52,9 +73,13 @@ std::int64_t SourceInPlace<T>::offset(const Extent& origin, std::int64_t n,
 
 template <class T>
 bool SourceInPlace<T>::possible(const Extent& origin, std::int64_t n, std::int64_t images,
-                                std::int64_t first_channel, std::int64_t channels,
-                                std::int64_t lanes) const {
+                                std::int64_t first_channel, std::int64_t channels) const {
   if (!possible_ || lanes_along_ == LanesAlong::channels) return possible_;
+  const bool fills_vectors = std::ranges::all_of(region_.phases, [&](const Phase& phase) {
+    const Extent size = region_.tile.size_at(origin, phase.runs);
+    return product(size) == 0 || flat_runs(size, size, flattening(size)).length >= lanes_;
+  });
+  if (fills_vectors) return true;
   std::int64_t last = offset(origin, n + images - 1, first_channel + channels - 1);
   const Extent size = region_.tile.size_at(origin);
   for (std::size_t a = 0; a < 3; ++a) {
@@ -62,25 +87,29 @@ bool SourceInPlace<T>::possible(const Extent& origin, std::int64_t n, std::int64
     last += (phases.window(size[a]) - 1) * steps_[a] +
             *std::ranges::max_element(phases.residues) * source_.stride(a + 2);
   }
-  return last + lanes <= end_;
+  return last + lanes_ <= end_;
+}
+
+/// A source without gaps is one row.
+template <class T>
+Flattening SourceInPlace<T>::flattening(const Extent& size) const {
+  const bool rows_join = steps_[1] == size[2] * steps_[2] || size[1] == 1;
+  const bool slices_join =
+      rows_join && (steps_[0] == size[1] * size[2] * steps_[2] || size[0] == 1);
+  return std::min(region_.flattening, slices_join ? Flattening::tile
+                                      : rows_join ? Flattening::slices
+                                                  : Flattening::rows);
 }
 
 template <class T>
 SourceTile<T> SourceInPlace<T>::tile(const Extent& origin, std::int64_t n,
                                      std::int64_t first_channel, const Phase& phase) const {
-  const Extent size = region_.tile.size_at(origin, phase.runs);
-  // A source without gaps is one row.
-  const bool rows_join = steps_[1] == size[2] * steps_[2] || size[1] == 1;
-  const bool slices_join =
-      rows_join && (steps_[0] == size[1] * size[2] * steps_[2] || size[0] == 1);
   const auto* data = reinterpret_cast<const T*>(source_.at(offset(origin, n, first_channel)));
   return {{data, offsets_ + phase.first_offset, steps_[2]},
           steps_[1],
           steps_[0],
           source_.stride(0),
-          std::min(region_.flattening, slices_join ? Flattening::tile
-                                       : rows_join ? Flattening::slices
-                                                   : Flattening::rows)};
+          flattening(region_.tile.size_at(origin, phase.runs))};
 }
 
 LinesAhead lines_of_tile(const Tile& tile, const Extent& origin, const Extent& sizes,

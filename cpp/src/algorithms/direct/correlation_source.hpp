@@ -24,23 +24,25 @@ class SourceInPlace {
   /// `offsets` is scratch memory for the depth of all phases of the region.
   SourceInPlace(const CorrelationSchedule<T>& schedule, const Region& region, const Extent& sizes,
                 const RealView& source, std::int64_t images, std::int64_t channels,
-                std::int64_t* offsets);
+                std::int64_t lanes, std::int64_t* offsets);
 
-  /// Whether the region's source can be read in place at all.
-  bool possible() const { return possible_; }
-  /// Whether the tile can: whole vectors of its last pixels must not reach beyond the array.
+  /// Whether the source of a tile can be read in place: rows shorter than a vector must not reach
+  /// beyond the array.
   bool possible(const Extent& origin, std::int64_t n, std::int64_t images,
-                std::int64_t first_channel, std::int64_t channels, std::int64_t lanes) const;
+                std::int64_t first_channel, std::int64_t channels) const;
 
   SourceTile<T> tile(const Extent& origin, std::int64_t n, std::int64_t first_channel,
                      const Phase& phase) const;
 
  private:
+  void fill_offsets(const CorrelationSchedule<T>& schedule, const Phase& phase) const;
+  Flattening flattening(const Extent& size) const;
   std::int64_t offset(const Extent& origin, std::int64_t n, std::int64_t channel) const;
 
   const Region& region_;
   RealView source_;
   LanesAlong lanes_along_;
+  std::int64_t lanes_;
   std::int64_t* offsets_;
   Extent steps_;  ///< elements from position to position along each axis
   std::int64_t end_ = 0;
