@@ -88,19 +88,28 @@ TYPED_TEST(Kernels, TableHoldsWhatPlansRelyOn) {
 struct CorrelationCase {
   std::int64_t rows;
   std::int64_t width;
-  std::int64_t packed_channels;  ///< weights of one step
-  std::int64_t last_pixel;       ///< of one step, from its offset
+  std::int64_t channels;    ///< weights of one step
+  std::int64_t last_pixel;  ///< of one step, from its offset
+};
+
+/// How the weights of a step lie, and whether steps follow each other or have offsets.
+struct WeightPlaces {
+  std::int64_t row_step;
+  bool offsets;
 };
 
 /// multiplied(weights of the step, pixels of the step, m, lane, sum) is the plain sum's next value.
 template <class T, class Multiplied>
 void expect_plain_sum(CorrelationFunction<T> run, const CorrelationCase& tile,
-                      const std::vector<std::int64_t>& offset_values, std::int64_t pixel_step,
-                      bool adds, Side side, std::mt19937_64& random, Multiplied multiplied) {
+                      const WeightPlaces& places, const std::vector<std::int64_t>& offset_values,
+                      std::int64_t pixel_step, bool adds, Side side, std::mt19937_64& random,
+                      Multiplied multiplied) {
   const auto depth = static_cast<std::int64_t>(offset_values.size());
   const std::int64_t pitch = tile.width + 3;
   const std::int64_t largest = depth == 0 ? 0 : std::ranges::max(offset_values);
-  GuardedArray<T> weights(depth * tile.packed_channels, side);
+  const std::int64_t step_extent = (tile.channels - 1) * places.row_step + 1;
+  GuardedArray<T> weights(depth * step_extent, side);
+  GuardedArray<std::int64_t> weight_offsets(depth, side);
   GuardedArray<T> source(depth == 0 ? 0 : largest + tile.last_pixel + 1, side);
   GuardedArray<std::int64_t> offsets(depth, side);
   GuardedArray<T> out((tile.rows - 1) * pitch + tile.width, side);
@@ -108,19 +117,24 @@ void expect_plain_sum(CorrelationFunction<T> run, const CorrelationCase& tile,
   fill_random(source, random);
   fill_random(out, random);
   std::ranges::copy(offset_values, offsets.begin());
+  for (std::int64_t r = 0; r < depth; ++r) {
+    weight_offsets[r] = (places.offsets ? depth - 1 - r : r) * step_extent;
+  }
   std::vector<T> expected(out.begin(), out.end());
   for (std::int64_t m = 0; m < tile.rows; ++m) {
     for (std::int64_t lane = 0; lane < tile.width; ++lane) {
       T sum = 0;
       for (std::int64_t r = 0; r < depth; ++r) {
-        sum = multiplied(weights.data() + r * tile.packed_channels, source.data() + offsets[r], m,
-                         lane, sum);
+        sum = multiplied(weights.data() + weight_offsets[r], source.data() + offsets[r], m, lane,
+                         sum);
       }
       T& element = expected[static_cast<std::size_t>(m * pitch + lane)];
       element = adds ? multiply_add(T(1), sum, element) : sum;
     }
   }
-  run(weights.data(), {source.data(), offsets.data(), pixel_step}, depth, out.data(), pitch, adds);
+  run({weights.data(), step_extent, places.row_step,
+       places.offsets ? weight_offsets.data() : nullptr},
+      {source.data(), offsets.data(), pixel_step}, depth, out.data(), pitch, adds);
   ASSERT_TRUE(std::ranges::equal(out, expected));
 }
 
@@ -132,13 +146,18 @@ TYPED_TEST(Kernels, CorrelationIsThePlainSum) {
     const std::int64_t width = std::int64_t{kernel.vectors} * this->kernels_.lanes;
     for (const std::int64_t depth : kDepths) {
       for (const Side side : kSides) {
-        const bool adds = depth % 2 == 1;
-        SCOPED_TRACE(::testing::Message()
-                     << kernel.rows << " rows, " << kernel.vectors << " vectors, depth " << depth);
-        expect_plain_sum<T>(kernel.run, {kernel.rows, width, kernel.rows, width - 1},
-                            this->random_offsets(depth, 37), 1, adds, side, this->random_,
-                            [](const T* weights, const T* pixels, std::int64_t m, std::int64_t lane,
-                               T sum) { return multiply_add(weights[m], pixels[lane], sum); });
+        for (const WeightPlaces& places : {WeightPlaces{1, false}, {5, false}, {9, true}}) {
+          const bool adds = depth % 2 == 1;
+          SCOPED_TRACE(::testing::Message()
+                       << kernel.rows << " rows, " << kernel.vectors << " vectors, depth " << depth
+                       << ", weights " << places.row_step << " apart");
+          expect_plain_sum<T>(
+              kernel.run, {kernel.rows, width, kernel.rows, width - 1}, places,
+              this->random_offsets(depth, 37), 1, adds, side, this->random_,
+              [&](const T* weights, const T* pixels, std::int64_t m, std::int64_t lane, T sum) {
+                return multiply_add(weights[m * places.row_step], pixels[lane], sum);
+              });
+        }
       }
     }
   }
@@ -156,7 +175,8 @@ TYPED_TEST(Kernels, ChannelCorrelationIsThePlainSum) {
                                             << " vectors, depth " << depth << ", step " << step);
           expect_plain_sum<T>(
               kernel.run, {kernel.pixels, channels, channels, (kernel.pixels - 1) * step},
-              this->random_offsets(depth, 37), step, adds, side, this->random_,
+              {1, side == Side::end}, this->random_offsets(depth, 37), step, adds, side,
+              this->random_,
               [&](const T* weights, const T* pixels, std::int64_t m, std::int64_t lane, T sum) {
                 return multiply_add(weights[lane], pixels[m * step], sum);
               });

@@ -123,7 +123,7 @@ class JoinedChannelKernels : public ::testing::TestWithParam<Format> {
             expected[static_cast<std::size_t>(m * width + lane)] = static_cast<std::int32_t>(sum);
           }
         }
-        run(weights.data(),
+        run({weights.data(), weights_of_step},
             {source.data(), offsets.data(), pixel_step, starts ? start.data() : nullptr}, depth,
             out.data(), width, adds);
         ASSERT_TRUE(std::ranges::equal(out, expected)) << rows << " x " << width << ", " << depth;

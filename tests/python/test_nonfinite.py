@@ -87,6 +87,31 @@ def test_gradient_of_the_input(rng, value, channels_last, dtype, algorithm):
     assert_reached(result, channels_last, reached, value)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_gradient_by_a_weight_that_meets_padding(
+    rng, value, channels_last, dtype, algorithm, stride
+):
+    """A border's element has no product with taps that lie in the padding, infinite or not."""
+    w = random_array(rng, (16, 16, 3, 3), dtype)
+    w[3, 5, 0, 0] = value
+    g = random_array(rng, (1, 16, 6, 7), dtype)
+    height, width = 6 * stride, 7 * stride
+    shape = (1, height, width, 16) if channels_last else (1, 16, height, width)
+    result = fastconv.grad.conv2d_input(
+        shape,
+        w,
+        to_layout(g, channels_last),
+        stride=stride,
+        padding=1,
+        **options(channels_last, algorithm),
+    )
+    reached = np.zeros((1, 16, height, width), bool)
+    reached[:, 5, stride - 1 :: stride, stride - 1 :: stride] = True
+    reached[:, 5, -1] = False
+    reached[:, 5, :, -1] = False
+    assert_reached(result, channels_last, reached, value)
+
+
 def test_gradient_of_the_weight(rng, value, channels_last, dtype, algorithm):
     x, g = random_array(rng, (2, 3, 9, 21), dtype), random_array(rng, (2, 17, 7, 19), dtype)
     g[1, 4, 3, 8] = value

@@ -95,6 +95,21 @@ def test_views_of_every_operand(rng, view, layout, dtype):
     check_transpose(x, view(random_array(rng, (4, 3, 3, 3), dtype)), groups=2, layout=layout)
 
 
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 2)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("view", (np.copy, *VIEWS), ids=lambda view: view.__name__)
+def test_weights_of_many_channels(rng, view, layout, groups, stride, kernel):
+    """Small images use weights where they lie."""
+    shape = (1, 64, 9, 10) if layout == "NCHW" else (1, 9, 10, 64)
+    x = random_array(rng, shape, np.float32)
+    w = view(random_array(rng, (64, 64 // groups, *kernel), np.float32))
+    options = {"layout": layout, "groups": groups, "stride": stride, "algorithm": "direct"}
+    check_passes(rng, x, w, padding=kernel[1] - 1, **options)
+    check_transpose(x, w, **options)
+
+
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
 def test_zero_strides(rng, axis, layout):

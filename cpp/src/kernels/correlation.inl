@@ -11,8 +11,8 @@
 /// A PairVec for V multiplies pairs of int16, a QuadVec quads of bytes: a step is then two channels
 /// at one tap, or four.
 ///
-/// Preconditions: weights are packed [depth][output channel of the tile]; with vectors along the
-/// pixels, these lie side by side and whole vectors of `source` may be read.
+/// Preconditions: with vectors along the output channels, the weights of a step lie side by side;
+/// with vectors along the pixels, pixels do, and whole vectors of `source` may be read.
 
 enum class LanesAlong { pixels, channels };
 
@@ -21,10 +21,12 @@ template <class V>
 constexpr bool kStarts = requires { V::kStarts; };
 
 template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors, class V = Vec<T>>
-void correlation_tile(const T* weights, const CorrelationSource<T>& source, std::int64_t depth,
-                      T* out, std::int64_t out_pitch, bool adds) {
+void correlation_tile(const CorrelationWeights<T>& all_weights, const CorrelationSource<T>& source,
+                      std::int64_t depth, T* out, std::int64_t out_pitch, bool adds) {
   constexpr bool kAlongPixels = kLanesAlong == LanesAlong::pixels;
-  const std::int64_t scalar_step = kAlongPixels ? 1 : source.pixel_step;
+  const std::int64_t scalar_step = kAlongPixels ? all_weights.row_step : source.pixel_step;
+  const std::int64_t* weight_offsets = all_weights.offsets;
+  const T* next_weights = all_weights.data;
   V sums[kScalars][kVectors];
 #pragma GCC unroll 16
   for (int m = 0; m < kScalars; ++m) {
@@ -40,6 +42,7 @@ void correlation_tile(const T* weights, const CorrelationSource<T>& source, std:
   }
   for (std::int64_t r = 0; r < depth; ++r) {
     const T* pixels = source.data + source.offsets[r];
+    const T* weights = weight_offsets == nullptr ? next_weights : next_weights + weight_offsets[r];
     const T* vectors = kAlongPixels ? pixels : weights;
     const T* scalars = kAlongPixels ? weights : pixels;
     V loaded[kVectors];
@@ -51,7 +54,7 @@ void correlation_tile(const T* weights, const CorrelationSource<T>& source, std:
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) sums[m][v] = V::fma(scalar, loaded[v], sums[m][v]);
     }
-    weights += kAlongPixels ? kScalars : kVectors * V::kLanes;
+    if (weight_offsets == nullptr) next_weights += all_weights.step;
   }
   if (adds) {
     const Vec<T> one = Vec<T>::broadcast(T(1));

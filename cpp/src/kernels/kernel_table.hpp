@@ -23,14 +23,31 @@ struct CorrelationSource {
   const T* start = nullptr;
 };
 
+/// Weights that a correlation kernel reads, in the order of the reduction or where they lie:
+/// number m of step r is data[r * step + m * row_step], or data[offsets[r] + m * row_step].
+template <class T>
+struct CorrelationWeights {
+  const T* data;
+  std::int64_t step;
+  std::int64_t row_step = 1;              ///< 1 where vectors lie along the output channels
+  const std::int64_t* offsets = nullptr;  ///< null where `step` leads from step to step
+
+  /// Those from step `first` on.
+  CorrelationWeights from(std::int64_t first) const {
+    if (offsets != nullptr) return {data, step, row_step, offsets + first};
+    return {data + first * step, step, row_step};
+  }
+};
+
 /// A tile of sums over r in [0, depth), `out` rows lying `out_pitch` apart. With `adds` the sums
 /// are added to what `out` holds; each begins at zero either way, so that a long reduction may be
 /// done in pieces whose rounding errors do not multiply. Reads and writes whole vectors.
 template <class T>
-using CorrelationFunction = void (*)(const T* weights, const CorrelationSource<T>& source,
-                                     std::int64_t depth, T* out, std::int64_t out_pitch, bool adds);
+using CorrelationFunction = void (*)(const CorrelationWeights<T>& weights,
+                                     const CorrelationSource<T>& source, std::int64_t depth, T* out,
+                                     std::int64_t out_pitch, bool adds);
 
-/// out[m][pixel] = sum_r weights[r * rows + m] * (pixel of step r)
+/// out[m][pixel] = sum_r (weight m of step r) * (pixel of step r)
 /// for `rows` output channels m and `vectors` vectors of pixels.
 template <class T>
 struct CorrelationKernel {
@@ -39,7 +56,7 @@ struct CorrelationKernel {
   CorrelationFunction<T> run;
 };
 
-/// out[m][channel] = sum_r weights[r * channels + channel] * (pixel m of step r)
+/// out[m][channel] = sum_r (weight number `channel` of step r) * (pixel m of step r)
 /// for `pixels` neighbouring pixels m and `vectors` vectors of output channels.
 template <class T>
 struct ChannelCorrelationKernel {

@@ -137,7 +137,8 @@ void CorrelationItem<T>::compute() {
 
 template <class T>
 bool CorrelationItem<T>::packs_whole_blocks() const {
-  return schedule_.packs_whole_blocks && call_.weights.packed == nullptr;
+  return schedule_.packs_whole_blocks && call_.weights.packed == nullptr &&
+         call_.weights.in_place == nullptr;
 }
 
 /// Each block's weights are packed for all phases at once: every line of their memory is read once.
@@ -168,28 +169,32 @@ void CorrelationItem<T>::compute_whole_blocks() {
   }
 }
 
-/// The weights of a block for some of the source channels, packed now unless they are already.
+/// The weights of a block for some of the source channels, packed now unless they are already, or
+/// are read where they lie.
 template <class T>
-const T* CorrelationItem<T>::weights_of(const Phase& phase, std::int64_t group,
-                                        const Block<T>& block, const ChannelRange& sources) const {
+CorrelationWeights<T> CorrelationItem<T>::weights_of(const Phase& phase, std::int64_t group,
+                                                     const Block<T>& block,
+                                                     const ChannelRange& sources) const {
   const bool any = phase.depth() > 0 || schedule_.leaves_out_padding;
-  if (!any || schedule_.tap_sets.empty()) return memory_.weights;
+  if (!any || schedule_.tap_sets.empty()) return {memory_.weights, block.rows};
   const TapSet& set = schedule_.tap_sets[phase.tap_set];
   const std::int64_t taps = tap_count(set.runs);
   const CallWeights<T>& weights = call_.weights;
+  if (weights.in_place != nullptr) return weights.in_place->of(phase, group, block, sources.first);
   if (packs_whole_blocks()) {
-    return memory_.weights + set.depth_before * block.rows + sources.first * taps * block.rows;
+    return {memory_.weights + (set.depth_before + sources.first * taps) * block.rows, block.rows};
   }
   if (weights.packed != nullptr) {
-    return weights.packed + set.depth_before * schedule_.packed_rows() +
-           (group * schedule_.padded_rows + block.packed_first) * set.depth +
-           sources.first * taps * block.rows;
+    return {weights.packed + set.depth_before * schedule_.packed_rows() +
+                (group * schedule_.padded_rows + block.packed_first) * set.depth +
+                sources.first * taps * block.rows,
+            block.rows};
   }
   weights.packer.pack_block(set.runs, group, block.first, block.channels, block.rows, sources,
                             schedule_.weight_order(), memory_.weights);
   const std::int64_t count = sources.count * taps * block.rows;
   if (weights.checked && !kernels_.all_finite(memory_.weights, count)) weights.finite = false;
-  return memory_.weights;
+  return {memory_.weights, block.rows};
 }
 
 template <class T>
@@ -342,7 +347,7 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const B
       std::int64_t first = sources.first;
       do {
         const ChannelRange range{first, std::min(piece, end - first)};
-        const T* weights = weights_of(phases.front(), group, block, range);
+        const CorrelationWeights<T> weights = weights_of(phases.front(), group, block, range);
         LinesAhead ahead = packs_whole_blocks()
                                ? next_block_ahead(phases.front(), b, range)
                                : weights_ahead(group, b, {first + piece, piece}, sources);
@@ -416,9 +421,10 @@ BoxSums<T> CorrelationItem<T>::sums_of(const PositionBox& box, const Block<T>& b
 /// Adds the products of some source channels, whose weights are given, to the sums of a box.
 template <class T>
 void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
-                                   const ChannelRange& range, const T* weights, const T* start,
-                                   const SourceTile<T>& source, const PositionBox& box,
-                                   const BoxSums<T>& sums, LinesAhead& weight_lines) {
+                                   const ChannelRange& range, const CorrelationWeights<T>& weights,
+                                   const T* start, const SourceTile<T>& source,
+                                   const PositionBox& box, const BoxSums<T>& sums,
+                                   LinesAhead& weight_lines) {
   const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
   const BoxLines lines = box_lines(box.size, pitch, source.flattening);
   const std::int64_t chunk = schedule_.fetches_weights ? kFetchedDepth : kDepthChunk;
@@ -447,11 +453,10 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
     }
     for (const TapSpan& span : phase.spans) {
       const std::int64_t first = range.first * phase.taps + span.first * range.count;
-      compute_along_channels(
-          block, pixels,
-          {first, first + span.count * range.count,
-           weights + span.packed * range.count * block.rows, chunk, ahead, start},
-          lines.length, to, to_pitch);
+      compute_along_channels(block, pixels,
+                             {first, first + span.count * range.count,
+                              weights.from(span.packed * range.count), chunk, ahead, start},
+                             lines.length, to, to_pitch);
     }
   }
 }

@@ -7,6 +7,7 @@
 #include "algorithms/direct/correlation_source.hpp"
 #include "algorithms/direct/correlation_store.hpp"
 #include "algorithms/direct/weight_packing.hpp"
+#include "algorithms/direct/weights_in_place.hpp"
 
 /// One item of the work of a forward or backward-input convolution: some images, groups and
 /// destination channels of one tile. The loops inside the parallel one that opens
@@ -16,7 +17,8 @@ namespace fastconv::direct {
 /// Weights of a call: packed before, or block by block as they are needed.
 template <class T>
 struct CallWeights {
-  const T* packed;
+  const WeightsInPlace<T>* in_place;  ///< null where they are packed
+  const T* packed;                    ///< null where they are in place or packed as they are used
   const T* starts;  ///< what the sums of each packed row begin with; null for zeros
   const WeightPacker<T>& packer;
   std::atomic<bool>& finite;
@@ -78,8 +80,8 @@ class CorrelationItem {
   void pack(const ChannelRange& sources) const;
   SourceTile<T> source_of(const Phase& phase, std::int64_t group,
                           const ChannelRange& sources) const;
-  const T* weights_of(const Phase& phase, std::int64_t group, const Block<T>& block,
-                      const ChannelRange& sources) const;
+  CorrelationWeights<T> weights_of(const Phase& phase, std::int64_t group, const Block<T>& block,
+                                   const ChannelRange& sources) const;
   bool waits_for_memory(const Block<T>& block) const;
   void compute_pixels(const Phase& phase);
   void compute_channels(std::span<const Phase> phases, const BlockRange& blocks,
@@ -88,7 +90,7 @@ class CorrelationItem {
                      Flattening flattening, T* waiting) const;
   const T* start_of(std::int64_t group, const Block<T>& block) const;
   void add_piece(const Phase& phase, const Block<T>& block, const ChannelRange& range,
-                 const T* weights, const T* start, const SourceTile<T>& source,
+                 const CorrelationWeights<T>& weights, const T* start, const SourceTile<T>& source,
                  const PositionBox& box, const BoxSums<T>& sums, LinesAhead& weight_lines);
   LinesAhead weights_ahead(std::int64_t group, std::int64_t block, ChannelRange next,
                            const ChannelRange& sources) const;

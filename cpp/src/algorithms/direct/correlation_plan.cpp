@@ -24,6 +24,7 @@
 /// used. On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
 #include <algorithm>
 #include <atomic>
+#include <optional>
 
 #include "algorithms/direct/bias.hpp"
 #include "algorithms/direct/correlation_item.hpp"
@@ -112,8 +113,15 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     const Workspace memory = lay_out(arena);
     const WeightPacker<T> packer(problem_, arguments.weight, kernels_);
     std::atomic<bool> finite{true};
-    CallWeights<T> weights{nullptr, nullptr, packer, finite, checks_weights()};
-    if (packed_weights != nullptr || !schedule_.uses_weights_once) {
+    CallWeights<T> weights{nullptr, nullptr, nullptr, packer, finite, checks_weights()};
+    std::optional<WeightsInPlace<T>> in_place;
+    if (packed_weights == nullptr && schedule_.may_use_weights_in_place) {
+      in_place.emplace(schedule_, problem_, kernels_, arguments.weight, checks_weights(),
+                       memory.weight_offsets);
+    }
+    if (in_place && in_place->possible()) {
+      weights.in_place = &*in_place;
+    } else if (packed_weights != nullptr || !schedule_.uses_weights_once) {
       if (packed_weights == nullptr) {
         pack_weights(arguments.weight, memory.weights);
         packed_weights = memory.weights;
@@ -180,7 +188,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   struct Workspace {
     void* weights;
     T* bias;
-    std::int64_t* offsets;  ///< into a source that is read in place
+    std::int64_t* offsets;         ///< into a source that is read in place
+    std::int64_t* weight_offsets;  ///< likewise
     T* packed;
     T* sums;
     T* planes;
@@ -203,6 +212,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         problem_.has_bias ? static_cast<std::size_t>(problem_.g * schedule_.destination_channels)
                           : 0);
     memory.offsets = arena.take<std::int64_t>(static_cast<std::size_t>(schedule_.total_depth));
+    memory.weight_offsets = arena.take<std::int64_t>(
+        schedule_.may_use_weights_in_place ? static_cast<std::size_t>(schedule_.all_depth) : 0);
     // The last flat run of the last plane is read in whole vectors.
     const std::size_t slack = static_cast<std::size_t>(kernels_.lanes);
     const std::size_t packed =

@@ -13,7 +13,7 @@ template <class T>
 struct DepthRange {
   std::int64_t first;
   std::int64_t end;
-  const T* weights;
+  CorrelationWeights<T> weights;     ///< of the block, at the first step
   std::int64_t chunk = kDepthChunk;  ///< steps that are added up in one sequence
   LinesAhead* ahead = nullptr;       ///< fetched between chunks
   const T* start = nullptr;          ///< what the sums of each row begin with, unless with zero
@@ -22,13 +22,13 @@ struct DepthRange {
 /// Sums of one register tile, in pieces of the depth.
 template <class T, class Kernel>
 void run_kernel(const Kernel& kernel, const CorrelationSource<T>& source,
-                const DepthRange<T>& depth, std::int64_t rows, T* sums, std::int64_t pitch) {
+                const DepthRange<T>& depth, T* sums, std::int64_t pitch) {
   std::int64_t first = depth.first;
   do {
     const std::int64_t piece = std::min(depth.chunk, depth.end - first);
     if (depth.ahead != nullptr) depth.ahead->fetch();
     kernel.run(
-        depth.weights + (first - depth.first) * rows,
+        depth.weights.from(first - depth.first),
         {source.data, source.offsets + first, source.pixel_step, first > 0 ? nullptr : depth.start},
         piece, sums, pitch, first > 0);
     first += piece;
@@ -70,7 +70,7 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
                        std::min(widest * lanes, length));
       }
     }
-    run_kernel(kernel, {source.data + at, source.offsets, 1}, depth, block.rows, sums + at, pitch);
+    run_kernel(kernel, {source.data + at, source.offsets, 1}, depth, sums + at, pitch);
     at += width;
     left -= kernel.vectors;
   }
@@ -82,11 +82,11 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
   const DepthRange<T> steps{0,           depth.end - depth.first,     depth.weights, depth.chunk,
                             depth.ahead, adds ? nullptr : depth.start};
   if (length >= lanes && !adds) {
-    run_kernel(*block.kernels[1], last_source, steps, block.rows, sums + last_at, pitch);
+    run_kernel(*block.kernels[1], last_source, steps, sums + last_at, pitch);
     return;
   }
   alignas(kAlignment) T last[kMaxTileElements];
-  run_kernel(*block.kernels[1], last_source, steps, block.rows, last, lanes);
+  run_kernel(*block.kernels[1], last_source, steps, last, lanes);
   for (int row = 0; row < block.rows; ++row) {
     for (std::int64_t i = at; i < length; ++i) {
       const T sum = last[row * lanes + i - last_at];
@@ -110,7 +110,7 @@ void compute_from_memory(const Block<T>& block, const CorrelationSource<T>& sour
       DepthRange<T> steps = depth;
       steps.first = first;
       steps.end = std::min(first + kStreams, depth.end);
-      steps.weights += (first - depth.first) * block.rows;
+      steps.weights = depth.weights.from(first - depth.first);
       compute_along_pixels(block, {source.data + at, source.offsets, source.pixel_step}, steps,
                            std::min(kPiece, length - at), lanes, exact, sums + at, pitch);
       first = steps.end;
@@ -139,7 +139,7 @@ void compute_along_channels(const Block<T>& block, const CorrelationSource<T>& s
   while (at < length) {
     const ChannelCorrelationKernel<T>& kernel = next_kernel(block, length - at);
     run_kernel(kernel, {source.data + at * source.pixel_step, source.offsets, source.pixel_step},
-               depth, block.rows, sums + at * pitch, pitch);
+               depth, sums + at * pitch, pitch);
     at += kernel.pixels;
   }
 }

@@ -160,6 +160,32 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
                       one_run;
   packs_whole_blocks = packs_whole_blocks && uses_weights_once;
   fetches_weights = is_limited_by_weights();
+  may_use_weights_in_place = gains_from_weights_in_place();
+}
+
+/// Packing weights takes a share of the time that many positions hide, and which is lost where
+/// every tile and phase has to bring them into the cache anew. Few rows are packed in no time, and
+/// those without a channel have no weights.
+template <class T>
+bool CorrelationSchedule<T>::gains_from_weights_in_place() const {
+  constexpr std::int64_t kMostPositions = 1024;
+  constexpr std::int64_t kMostPasses = 8;
+  if (parts != 1 || kernels_.channels_per_element != 1 || source_shift != 0 || leaves_out_padding) {
+    return false;
+  }
+  const bool all_rows = std::ranges::all_of(
+      blocks, [](const Block<T>& block) { return block.channels == block.rows; });
+  std::int64_t positions_of_phase = 0;
+  std::int64_t tiles = 0;
+  for (const Region& region : regions) {
+    if (!region.reads) continue;
+    positions_of_phase = std::max(positions_of_phase, images_ * product(region.tile.counts));
+    tiles += ceil_divide(images_, region.images_per_item) * region.tile.tile_count();
+  }
+  const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
+  const std::int64_t passes = tiles * std::ssize(tap_sets);
+  return all_rows && destination_channels >= full_rows() && positions_of_phase <= kMostPositions &&
+         (passes <= kMostPasses || packed_weight_count() <= cache);
 }
 
 /// Large weights that one small image uses once: memory is what limits them. Only sizes that no

@@ -156,6 +156,8 @@ class CorrelationSchedule {
   bool uses_weights_once = false;
   /// Then, with several sets of taps: a block is packed for all of them before it is used.
   bool packs_whole_blocks = false;
+  /// Whether weights that lie suitably are not packed.
+  bool may_use_weights_in_place = false;
   /// Whether the next weights are fetched while others are used.
   bool fetches_weights = false;
   std::int64_t packed_size = 0;     ///< elements of the largest packed tile
@@ -216,6 +218,7 @@ class CorrelationSchedule {
   void choose_tile(Region& region);
   bool fit_cache(Region& region) const;
   bool is_limited_by_weights() const;
+  bool gains_from_weights_in_place() const;
   std::int64_t least_shared_positions() const;
   void share_out(Region& region) const;
   Flattening choose_flattening(const Tile& tile, LanesAlong lanes) const;
