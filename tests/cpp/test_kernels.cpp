@@ -342,6 +342,37 @@ TYPED_TEST(Kernels, DotProductAddsThePlainSum) {
   }
 }
 
+TYPED_TEST(Kernels, InterleavedRowsTakeTurns) {
+  using T = TypeParam;
+  constexpr std::int64_t kRows = 3;
+  if (this->kernels_.interleave_rows == nullptr) GTEST_SKIP() << "none for integers";
+  for (const std::int64_t count : {1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 50}) {
+    for (const std::int64_t odds : {count - 1, count}) {
+      for (const Side side : kSides) {
+        SCOPED_TRACE(::testing::Message() << count << " and " << odds);
+        const std::int64_t pitch = count + 2;
+        const std::int64_t to_pitch = count + odds + 1;
+        GuardedArray<T> even((kRows - 1) * pitch + count, side);
+        GuardedArray<T> odd((kRows - 1) * pitch + odds, side);
+        GuardedArray<T> to((kRows - 1) * to_pitch + count + odds, side);
+        fill_random(even, this->random_);
+        fill_random(odd, this->random_);
+        fill_random(to, this->random_);
+        std::vector<T> expected(to.begin(), to.end());
+        for (std::int64_t r = 0; r < kRows; ++r) {
+          for (std::int64_t i = 0; i < count + odds; ++i) {
+            expected[static_cast<std::size_t>(r * to_pitch + i)] =
+                (i % 2 == 0 ? even : odd)[r * pitch + i / 2];
+          }
+        }
+        this->kernels_.interleave_rows(to.data(), to_pitch, even.data(), odd.data(), pitch,
+                                       {kRows, count}, odds);
+        ASSERT_TRUE(std::ranges::equal(to, expected));
+      }
+    }
+  }
+}
+
 TYPED_TEST(Kernels, TransposeSumsAddsUpPiecesAndTransposes) {
   using T = TypeParam;
   const std::int64_t lanes = this->kernels_.lanes;

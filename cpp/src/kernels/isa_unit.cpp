@@ -119,6 +119,7 @@ constexpr TypedKernels<T> make_typed_kernels() {
   kernels.all_finite = all_finite<T>;
   kernels.transpose_sums = transpose_sums<T>;
   if constexpr (kIsFloating<T>) {
+    kernels.interleave_rows = interleave_rows<T>;
     kernels.matrix_product = {kMatrixProduct<T>.entries, kMatrixProduct<T>.count};
     kernels.winograd = {winograd_source<T>, winograd_weights<T>, winograd_sums<T>};
     kernels.vectors_from_planes = vectors_from_planes<T>;

@@ -162,6 +162,13 @@ using TransposeSumsFunction = void (*)(T* to, std::int64_t to_pitch, const T* fr
                                        std::int64_t from_pitch, BlockShape shape,
                                        std::int64_t pieces, std::int64_t piece_pitch);
 
+/// to[r * to_pitch + 2 * i] = even[r * from_pitch + i] for `shape.count` elements of each row, and
+/// the same of `odd` between them; `odds` says how many those are, as many or one fewer.
+template <class T>
+using InterleaveRowsFunction = void (*)(T* to, std::int64_t to_pitch, const T* even, const T* odd,
+                                        std::int64_t from_pitch, BlockShape shape,
+                                        std::int64_t odds);
+
 /// Weights of one block of rows (destination channels): which of them, and where they go.
 struct WeightShape {
   std::int64_t sources;  ///< source channels
@@ -251,6 +258,7 @@ struct TypedKernels {
   KernelSpan<OuterProductKernel<T>> outer_product;
   KernelSpan<DotProductKernel<T>> dot_product;
   // Null, and none, for integers.
+  InterleaveRowsFunction<T> interleave_rows;
   KernelSpan<MatrixProductKernel<T>> matrix_product;
   WinogradKernels<T> winograd;
   VectorsFunction<T> vectors_from_planes;

@@ -325,6 +325,41 @@ void store_block(void* to, std::int64_t to_pitch, std::int64_t to_stride, T* sum
   }
 }
 
+/// The lower (kHalf 0) or upper half of the elements of two vectors, in turn.
+template <int kHalf, class T, int... kIndices>
+[[gnu::always_inline]] inline Vec<T> interleave(Vec<T> a, Vec<T> b,
+                                                std::integer_sequence<int, kIndices...>) {
+  constexpr int kLanes = Vec<T>::kLanes;
+  return {__builtin_shufflevector(a.value, b.value,
+                                  (kHalf * kLanes / 2 + kIndices / 2 + kIndices % 2 * kLanes)...)};
+}
+
+/// The last vector of a row overlaps the one before.
+template <class T>
+void interleave_rows(T* to, std::int64_t to_pitch, const T* even, const T* odd,
+                     std::int64_t from_pitch, BlockShape shape, std::int64_t odds) {
+  using V = Vec<T>;
+  constexpr std::int64_t kLanes = V::kLanes;
+  constexpr auto kSequence = std::make_integer_sequence<int, V::kLanes>();
+  for (std::int64_t r = 0; r < shape.rows; ++r) {
+    T* to_row = to + r * to_pitch;
+    const T* evens_row = even + r * from_pitch;
+    const T* odds_row = odd + r * from_pitch;
+    for (std::int64_t i = 0; odds >= kLanes && i < odds; i += kLanes) {
+      const std::int64_t at = i + kLanes <= odds ? i : odds - kLanes;
+      const V a = V::load(evens_row + at);
+      const V b = V::load(odds_row + at);
+      interleave<0>(a, b, kSequence).store(to_row + 2 * at);
+      interleave<1>(a, b, kSequence).store(to_row + 2 * at + kLanes);
+    }
+    for (std::int64_t i = 0; odds < kLanes && i < odds; ++i) {
+      to_row[2 * i] = evens_row[i];
+      to_row[2 * i + 1] = odds_row[i];
+    }
+    if (odds < shape.count) to_row[2 * odds] = evens_row[odds];
+  }
+}
+
 /// Zero times a finite number is zero, times any other NaN; in partial sums, one after the other.
 template <class T>
 bool all_finite(const T* values, std::int64_t count) {

@@ -123,15 +123,27 @@ void CorrelationItem<T>::compute() {
       if (part == 0) break;
       continue;
     }
-    for (const Phase& phase : region_.phases) {
-      if (product(region_.tile.size_at(place_.origin, phase.runs)) == 0) continue;
-      if (schedule_.lanes_along == LanesAlong::channels) {
-        compute_channels({&phase, 1}, place_.blocks, sources);
-      } else {
-        compute_pixels(phase);
-      }
-    }
+    compute_phases(sources);
     if (part == 0) break;
+  }
+}
+
+/// One phase after the other, or two at a time.
+template <class T>
+void CorrelationItem<T>::compute_phases(const ChannelRange& sources) {
+  const auto any = [&](const Phase& phase) {
+    return product(region_.tile.size_at(place_.origin, phase.runs)) > 0;
+  };
+  const std::span<const Phase> phases = region_.phases;
+  for (std::size_t i = 0; i < phases.size(); ++i) {
+    if (!any(phases[i])) continue;
+    if (schedule_.lanes_along == LanesAlong::channels) {
+      compute_channels(phases.subspan(i, 1), place_.blocks, sources);
+    } else if (region_.alternate_sums > 0 && i % 2 == 0 && any(phases[i + 1])) {
+      compute_pixels(phases.subspan(i++, 2));
+    } else {
+      compute_pixels(phases.subspan(i, 1));
+    }
   }
 }
 
@@ -257,59 +269,92 @@ bool CorrelationItem<T>::waits_for_memory(const Block<T>& block) const {
          elements * static_cast<std::int64_t>(sizeof(T)) >= kLeastBytes;
 }
 
+/// The flat runs of a phase's positions in this item.
 template <class T>
-void CorrelationItem<T>::compute_pixels(const Phase& phase) {
-  const Tile& tile = region_.tile;
-  const Extent size = tile.size_at(place_.origin, phase.runs);
+typename CorrelationItem<T>::PixelRuns CorrelationItem<T>::pixel_runs(const Phase& phase) const {
+  const Extent size = region_.tile.size_at(place_.origin, phase.runs);
+  const Extent pitch = in_place_ ? size : region_.tile.pitch;
+  const Flattening flattening =
+      source_of(phase, place_.first_group, {0, schedule_.source_channels}).flattening;
+  return {size, pitch, flattening, flat_runs(size, pitch, flattening)};
+}
+
+/// A phase, or two whose rows alternate in memory and are stored together.
+template <class T>
+void CorrelationItem<T>::compute_pixels(std::span<const Phase> phases) {
   const ChannelRange all_sources{0, schedule_.source_channels};
-  const SourceTile<T> first_source = source_of(phase, place_.first_group, all_sources);
-  const Extent pitch = in_place_ ? size : tile.pitch;
-  const auto [run_count, length] = flat_runs(size, pitch, first_source.flattening);
+  const std::size_t last_phase = phases.size() - 1;
+  const std::array<PixelRuns, 2> all_runs{pixel_runs(phases[0]), pixel_runs(phases[last_phase])};
+  const auto& [size, pitch, flattening, runs] = all_runs[0];
+  if (all_runs[1].flattening != flattening || all_runs[1].runs.count != runs.count) {
+    for (const Phase& phase : phases) compute_pixels({&phase, 1});
+    return;
+  }
   // The blocks of neighbouring groups are stored together only if all of a group's are computed.
   const bool whole_groups = place_.blocks.end - place_.blocks.first == schedule_.block_count();
   const std::int64_t end_group = place_.first_group + place_.groups;
-  for (std::int64_t run = 0; run < run_count; ++run) {
-    const FlatRun flat = flat_run(first_source.flattening, size, run);
-    const PositionBox box{
-        place_.n,
-        phase.runs,
-        {place_.origin[0] + flat.first_d, place_.origin[1] + flat.first_h, place_.origin[2]},
-        {flat.end_d - flat.first_d, flat.end_h - flat.first_h, size[2]}};
-    const BoxSums<T> waiting{memory_.sums, pitch[2], pitch[1] * pitch[2], region_.sums_pitch};
+  for (std::int64_t run = 0; run < runs.count; ++run) {
+    const FlatRun flat = flat_run(flattening, size, run);
+    const auto box_of = [&](std::size_t i) {
+      return PositionBox{
+          place_.n,
+          phases[std::min(i, last_phase)].runs,
+          {place_.origin[0] + flat.first_d, place_.origin[1] + flat.first_h, place_.origin[2]},
+          {flat.end_d - flat.first_d, flat.end_h - flat.first_h, all_runs[i].size[2]}};
+    };
+    const auto sums_of = [&](std::size_t i) {
+      const Extent& of = all_runs[i].pitch;
+      return BoxSums<T>{memory_.sums + static_cast<std::int64_t>(i) * region_.alternate_sums, of[2],
+                        of[1] * of[2], region_.sums_pitch};
+    };
+    const std::array<PositionBox, 2> boxes{box_of(0), box_of(1)};
+    const std::array<BoxSums<T>, 2> waiting{sums_of(0), sums_of(1)};
     StoreBatch batch{};
     for (std::int64_t group = place_.first_group; group < end_group; ++group) {
-      SourceTile<T> source = source_of(phase, group, all_sources);
-      source.pixels.data += flat.first_d * source.slice_pitch + flat.first_h * source.row_pitch;
       for (std::int64_t b = place_.blocks.first; b < place_.blocks.end; ++b) {
         const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
         const std::int64_t channel = group * schedule_.destination_channels + block.first;
-        const DepthRange<T> depth{.first = 0,
-                                  .end = phase.depth(),
-                                  .weights = weights_of(phase, group, block, all_sources),
-                                  .ahead = waits_for_memory(block) ? nullptr : &next_source_,
-                                  .start = start_of(group, block)};
-        if (batch.channels == 0 && block.channels == block.rows) {
-          const auto target = call_.destination.planes_in_place(box, channel, call_.accumulate);
-          if (target && fits_runs(*target, box.size, first_source.flattening, pitch)) {
-            const auto compute =
-                waits_for_memory(block) ? compute_from_memory<T> : compute_along_pixels<T>;
-            compute(block, source.pixels, depth, length, kernels_.lanes, true, target->data,
-                    target->line_pitch);
-            call_.destination.store_planes(box, channel, block.channels, *target, false);
-            continue;
-          }
-        }
         if (batch.channels == 0) batch.first = channel;
-        compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, in_place_,
-                             memory_.sums + batch.channels * region_.sums_pitch,
-                             region_.sums_pitch);
+        bool stored = false;
+        for (std::size_t i = 0; i < phases.size(); ++i) {
+          const Phase& phase = phases[i];
+          const std::int64_t length = all_runs[i].runs.length;
+          SourceTile<T> source = source_of(phase, group, all_sources);
+          source.pixels.data += flat.first_d * source.slice_pitch + flat.first_h * source.row_pitch;
+          const DepthRange<T> depth{.first = 0,
+                                    .end = phase.depth(),
+                                    .weights = weights_of(phase, group, block, all_sources),
+                                    .ahead = waits_for_memory(block) ? nullptr : &next_source_,
+                                    .start = start_of(group, block)};
+          if (phases.size() == 1 && batch.channels == 0 && block.channels == block.rows) {
+            const auto target =
+                call_.destination.planes_in_place(boxes[0], channel, call_.accumulate);
+            if (target && fits_runs(*target, boxes[0].size, flattening, pitch)) {
+              const auto compute =
+                  waits_for_memory(block) ? compute_from_memory<T> : compute_along_pixels<T>;
+              compute(block, source.pixels, depth, length, kernels_.lanes, true, target->data,
+                      target->line_pitch);
+              call_.destination.store_planes(boxes[0], channel, block.channels, *target, false);
+              stored = true;
+              continue;
+            }
+          }
+          compute_along_pixels(block, source.pixels, depth, length, kernels_.lanes, in_place_,
+                               waiting[i].data + batch.channels * region_.sums_pitch,
+                               region_.sums_pitch);
+        }
+        if (stored) continue;
         batch.channels += block.channels;
         const bool last = b + 1 == place_.blocks.end && (group + 1 == end_group || !whole_groups);
-        if (last || batch.channels >= kStoredChannels) {
-          call_.destination.store_planes(box, batch.first, batch.channels, waiting,
+        if (!last && batch.channels < kStoredChannels) continue;
+        if (phases.size() == 1) {
+          call_.destination.store_planes(boxes[0], batch.first, batch.channels, waiting[0],
                                          call_.accumulate);
-          batch.channels = 0;
+        } else {
+          call_.destination.store_alternating_planes(boxes, batch.first, batch.channels, waiting,
+                                                     call_.accumulate);
         }
+        batch.channels = 0;
       }
     }
   }

@@ -73,6 +73,13 @@ class CorrelationItem {
     BlockRange blocks;
   };
 
+  struct PixelRuns {
+    Extent size;
+    Extent pitch;
+    Flattening flattening;
+    FlatRuns runs;
+  };
+
   Place place_of(std::int64_t item) const;
   LinesAhead source_lines(const Place& place) const;
   bool packs_whole_blocks() const;
@@ -83,7 +90,9 @@ class CorrelationItem {
   CorrelationWeights<T> weights_of(const Phase& phase, std::int64_t group, const Block<T>& block,
                                    const ChannelRange& sources) const;
   bool waits_for_memory(const Block<T>& block) const;
-  void compute_pixels(const Phase& phase);
+  void compute_phases(const ChannelRange& sources);
+  PixelRuns pixel_runs(const Phase& phase) const;
+  void compute_pixels(std::span<const Phase> phases);
   void compute_channels(std::span<const Phase> phases, const BlockRange& blocks,
                         const ChannelRange& sources);
   BoxSums<T> sums_of(const PositionBox& box, const Block<T>& block, std::int64_t channel,

@@ -364,6 +364,7 @@ void CorrelationSchedule<T>::add_region(const std::array<const AxisPhases*, 3>& 
   for_each_phase(phases, [&](const Runs& runs) { add_phase(region, runs); });
   packed_size = std::max(packed_size, packed_elements(region));
   region.sums_pitch = positions(region.tile);
+  if (rows_alternate(region.tile)) region.alternate_sums = sums_rows() * region.sums_pitch;
   most_positions = std::max(most_positions, region.sums_pitch);
   sums_size = std::max(sums_size, sums_elements(region));
   std::int64_t depth = 0;
@@ -440,11 +441,25 @@ std::int64_t CorrelationSchedule<T>::positions(const Tile& tile) const {
   return sum;
 }
 
+/// Whether the rows of two neighbouring phases are every second element of the same rows.
+template <class T>
+bool CorrelationSchedule<T>::rows_alternate(const Tile& tile) const {
+  const std::vector<AxisRun>& runs = tile.phases[2]->runs;
+  return lanes_along == LanesAlong::pixels && runs.size() == 2 &&
+         std::ranges::all_of(
+             runs,
+             [](const AxisRun& run) { return run.destination_step == 2 && run.tap_count() > 0; }) &&
+         runs[1].destination_first == runs[0].destination_first + 1;
+}
+
 /// Where source channels are packed in several parts, the sums of all blocks wait for the last one.
 template <class T>
 std::int64_t CorrelationSchedule<T>::sums_elements(const Region& region) const {
   const bool parted = region.sources_per_item < source_channels;
-  return region.images_per_item * (parted ? padded_rows : sums_rows()) * positions(region.tile);
+  const std::int64_t rows = rows_alternate(region.tile) ? 2 * sums_rows()
+                            : parted                    ? padded_rows
+                                                        : sums_rows();
+  return region.images_per_item * rows * positions(region.tile);
 }
 
 /// The packed tile and its sums take half of the second-level cache; then work is shared out until

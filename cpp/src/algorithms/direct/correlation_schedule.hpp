@@ -79,6 +79,9 @@ struct Region {
   std::int64_t sources_per_item = 0;  ///< source channels whose tiles are packed together
   std::int64_t images_per_item = 1;
   std::int64_t sums_pitch = 0;  ///< positions of an image whose sums wait, in whole vectors
+  /// Elements of the sums of one phase, if its rows and those of the next alternate in memory and
+  /// both wait to be stored together; or 0.
+  std::int64_t alternate_sums = 0;
   std::int64_t channel_shares = 1;
   std::int64_t items = 0;
 };
@@ -212,6 +215,7 @@ class CorrelationSchedule {
   void add_phase(Region& region, const Runs& runs);
   std::size_t tap_set_of(const Runs& runs, std::int64_t depth);
   std::int64_t packed_elements(const Region& region) const;
+  bool rows_alternate(const Tile& tile) const;
   std::int64_t sums_elements(const Region& region) const;
   std::int64_t positions(const Tile& tile, const Extent& size) const;
   std::int64_t positions(const Tile& tile) const;

@@ -79,6 +79,48 @@ void Destination<T>::store_planes(const PositionBox& box, std::int64_t first, st
   }
 }
 
+/// Rows that do not alternate in this memory, and sums that need what is there or a conversion, are
+/// stored box by box.
+template <class T>
+void Destination<T>::store_alternating_planes(const std::array<PositionBox, 2>& boxes,
+                                              std::int64_t first, std::int64_t channels,
+                                              const std::array<BoxSums<T>, 2>& sums,
+                                              bool accumulate) const {
+  const auto& [even, odd] = boxes;
+  const bool alternate = odd.size[2] <= even.size[2] && even.size[2] <= odd.size[2] + 1 &&
+                         slice_offset(odd, 0) == slice_offset(even, 0) + 1 &&
+                         view_.stride(4) == 1 && sums[0].row_pitch == sums[1].row_pitch;
+  if (!alternate || kernels_.interleave_rows == nullptr || accumulate || view_.parts() != 1 ||
+      view_.type() != stored_type<T>()) {
+    for (std::size_t i = 0; i < 2; ++i)
+      store_planes(boxes[i], first, channels, sums[i], accumulate);
+    return;
+  }
+  const std::int64_t step_h = even.runs[1]->destination_step * view_.stride(3);
+  for (std::int64_t d = 0; d < even.size[0]; ++d) {
+    for (std::int64_t m = 0; m < channels; ++m) {
+      std::array<T*, 2> rows{};
+      for (std::size_t i = 0; i < 2; ++i) {
+        rows[i] = sums[i].data + d * sums[i].slice_pitch + m * sums[i].line_pitch;
+        complete(rows[i], sums[i].row_pitch, {even.size[1], boxes[i].size[2]}, first + m);
+      }
+      const std::int64_t offset = slice_offset(even, d) + view_.channel_offset(first + m);
+      kernels_.interleave_rows(reinterpret_cast<T*>(view_.at(offset)), step_h, rows[0], rows[1],
+                               sums[0].row_pitch, {even.size[1], even.size[2]}, odd.size[2]);
+    }
+  }
+}
+
+/// Sums of one channel become results where they are.
+template <class T>
+void Destination<T>::complete(T* sums, std::int64_t pitch, BlockShape shape,
+                              std::int64_t channel) const {
+  if (bias_ == nullptr && activation_ == Activation::none) return;
+  const Epilogue<T> epilogue{bias_ == nullptr ? nullptr : bias_ + channel, 0, activation_, false};
+  kernels_.store_block[static_cast<int>(stored_type<T>())](sums, pitch, 1, sums, pitch, shape,
+                                                           epilogue);
+}
+
 /// Channels-last memory takes rows of positions as they are, for other memory they become planes.
 template <class T>
 void Destination<T>::store_positions(const PositionBox& box, std::int64_t first,

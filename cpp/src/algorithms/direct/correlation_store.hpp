@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <optional>
 
 #include "algorithms/direct/tile.hpp"
@@ -44,6 +45,11 @@ class Destination {
   void store_planes(const PositionBox& box, std::int64_t first, std::int64_t channels,
                     const BoxSums<T>& sums, bool accumulate) const;
 
+  /// Two boxes whose rows of positions alternate in memory; the first begins.
+  void store_alternating_planes(const std::array<PositionBox, 2>& boxes, std::int64_t first,
+                                std::int64_t channels, const std::array<BoxSums<T>, 2>& sums,
+                                bool accumulate) const;
+
   /// Destination channels [first, first + channels), side by side at every position. `scratch`
   /// holds as many elements as the sums do.
   void store_positions(const PositionBox& box, std::int64_t first, std::int64_t channels,
@@ -51,6 +57,7 @@ class Destination {
 
  private:
   bool completes(const T* sums, std::int64_t offset) const;
+  void complete(T* sums, std::int64_t pitch, BlockShape shape, std::int64_t channel) const;
   std::int64_t slice_offset(const PositionBox& box, std::int64_t d) const;
   void store_block(std::int64_t offset, std::int64_t to_pitch, std::int64_t to_stride, T* sums,
                    std::int64_t sums_pitch, BlockShape shape, const Epilogue<T>& epilogue) const;
