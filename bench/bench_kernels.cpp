@@ -53,8 +53,8 @@ void measure_correlation(benchmark::State& state, CorrelationFunction<T> run,
   std::vector<std::int64_t> offsets(kDepth);
   for (std::int64_t r = 0; r < kDepth; ++r) offsets[r] = r * 16 % kSourceElements;
   for (auto _ : state) {
-    run({weights.data(), packed_channels}, {source.data(), offsets.data(), 1}, kDepth, out.data(),
-        width, false);
+    run({weights.data(), packed_channels}, {source.data(), offsets.data(), 1}, kDepth,
+        {out.data(), width});
     benchmark::ClobberMemory();
   }
   count_multiply_adds<T>(state, kDepth * rows * width * step_products);

@@ -84,12 +84,13 @@ TYPED_TEST(Kernels, TableHoldsWhatPlansRelyOn) {
   }
 }
 
-/// out[m][lane] of a correlation kernel: `rows` sums m of `width` lanes.
+/// out[m][lane] of a correlation kernel: `rows` sums m of `width` lanes, of all tiles.
 struct CorrelationCase {
   std::int64_t rows;
   std::int64_t width;
   std::int64_t channels;    ///< weights of one step
   std::int64_t last_pixel;  ///< of one step, from its offset
+  std::int64_t tiles;
 };
 
 /// How the weights of a step lie, and whether steps follow each other or have offsets.
@@ -134,7 +135,8 @@ void expect_plain_sum(CorrelationFunction<T> run, const CorrelationCase& tile,
   }
   run({weights.data(), step_extent, places.row_step,
        places.offsets ? weight_offsets.data() : nullptr},
-      {source.data(), offsets.data(), pixel_step}, depth, out.data(), pitch, adds);
+      {source.data(), offsets.data(), pixel_step}, depth,
+      {out.data(), pitch, adds, tile.tiles > 1, tile.tiles});
   ASSERT_TRUE(std::ranges::equal(out, expected));
 }
 
@@ -151,9 +153,10 @@ TYPED_TEST(Kernels, CorrelationIsThePlainSum) {
           SCOPED_TRACE(::testing::Message()
                        << kernel.rows << " rows, " << kernel.vectors << " vectors, depth " << depth
                        << ", weights " << places.row_step << " apart");
+          const std::int64_t tiles = 1 + depth % 3;
           expect_plain_sum<T>(
-              kernel.run, {kernel.rows, width, kernel.rows, width - 1}, places,
-              this->random_offsets(depth, 37), 1, adds, side, this->random_,
+              kernel.run, {kernel.rows, tiles * width, kernel.rows, tiles * width - 1, tiles},
+              places, this->random_offsets(depth, 37), 1, adds, side, this->random_,
               [&](const T* weights, const T* pixels, std::int64_t m, std::int64_t lane, T sum) {
                 return multiply_add(weights[m * places.row_step], pixels[lane], sum);
               });
@@ -173,8 +176,10 @@ TYPED_TEST(Kernels, ChannelCorrelationIsThePlainSum) {
           const bool adds = (depth + step) % 2 == 1;
           SCOPED_TRACE(::testing::Message() << kernel.pixels << " pixels, " << kernel.vectors
                                             << " vectors, depth " << depth << ", step " << step);
+          const std::int64_t tiles = 1 + depth % 3;
+          const std::int64_t rows = tiles * kernel.pixels;
           expect_plain_sum<T>(
-              kernel.run, {kernel.pixels, channels, channels, (kernel.pixels - 1) * step},
+              kernel.run, {rows, channels, channels, (rows - 1) * step, tiles},
               {1, side == Side::end}, this->random_offsets(depth, 37), step, adds, side,
               this->random_,
               [&](const T* weights, const T* pixels, std::int64_t m, std::int64_t lane, T sum) {

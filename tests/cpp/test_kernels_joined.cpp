@@ -125,7 +125,7 @@ class JoinedChannelKernels : public ::testing::TestWithParam<Format> {
         }
         run({weights.data(), weights_of_step},
             {source.data(), offsets.data(), pixel_step, starts ? start.data() : nullptr}, depth,
-            out.data(), width, adds);
+            {out.data(), width, adds});
         ASSERT_TRUE(std::ranges::equal(out, expected)) << rows << " x " << width << ", " << depth;
       }
     }

@@ -28,8 +28,8 @@ class LinesAhead {
     lines_per_call_ = (rows_ * lines_of_row() + calls - 1) / calls;
   }
 
-  void fetch() {
-    for (std::int64_t wanted = lines_per_call_; wanted > 0 && rows_ > 0;) {
+  void fetch(std::int64_t calls = 1) {
+    for (std::int64_t wanted = lines_per_call_ * calls; wanted > 0 && rows_ > 0;) {
       const std::int64_t left = lines_of_row() - line_;
       const std::int64_t lines = wanted < left ? wanted : left;
       const std::byte* at = block_ + row_ * pitch_ + line_ * kLine;

@@ -20,57 +20,90 @@ enum class LanesAlong { pixels, channels };
 template <class V>
 constexpr bool kStarts = requires { V::kStarts; };
 
+/// One row on, out of the compiler's sight: it would compute the places of all rows before the
+/// first tile and keep them in memory.
+template <class T>
+[[gnu::always_inline]] inline T* next_row(T* row, std::int64_t pitch) {
+  row += pitch;
+  __asm__("" : "+r"(row));
+  return row;
+}
+
 template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors, class V = Vec<T>>
-void correlation_tile(const CorrelationWeights<T>& all_weights, const CorrelationSource<T>& source,
-                      std::int64_t depth, T* out, std::int64_t out_pitch, bool adds) {
+void correlation_tile(const CorrelationWeights<T>& weights, const CorrelationSource<T>& source,
+                      std::int64_t depth, const CorrelationSums<T>& out) {
   constexpr bool kAlongPixels = kLanesAlong == LanesAlong::pixels;
-  const std::int64_t scalar_step = kAlongPixels ? all_weights.row_step : source.pixel_step;
-  const std::int64_t* weight_offsets = all_weights.offsets;
-  const T* next_weights = all_weights.data;
-  V sums[kScalars][kVectors];
-#pragma GCC unroll 16
-  for (int m = 0; m < kScalars; ++m) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      sums[m][v] = V::zero();
-      if constexpr (kStarts<V>) {
-        if (source.start == nullptr) continue;
-        sums[m][v] =
-            kAlongPixels ? V::broadcast(source.start[m]) : V::load(source.start + v * V::kLanes);
-      }
-    }
-  }
-  for (std::int64_t r = 0; r < depth; ++r) {
-    const T* pixels = source.data + source.offsets[r];
-    const T* weights = weight_offsets == nullptr ? next_weights : next_weights + weight_offsets[r];
-    const T* vectors = kAlongPixels ? pixels : weights;
-    const T* scalars = kAlongPixels ? weights : pixels;
-    V loaded[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) loaded[v] = V::load(vectors + v * V::kLanes);
-#pragma GCC unroll 16
-    for (int m = 0; m < kScalars; ++m) {
-      const V scalar = V::broadcast(scalars[m * scalar_step]);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sums[m][v] = V::fma(scalar, loaded[v], sums[m][v]);
-    }
-    if (weight_offsets == nullptr) next_weights += all_weights.step;
-  }
-  if (adds) {
-    const Vec<T> one = Vec<T>::broadcast(T(1));
+  constexpr std::int64_t kWidth = kVectors * V::kLanes;
+  // Copies, since the compiler must think that a store may change what is behind a reference.
+  const std::int64_t scalar_step = kAlongPixels ? weights.row_step : source.pixel_step;
+  const std::int64_t weight_step = weights.step;
+  const std::int64_t* const weight_offsets = weights.offsets;
+  const std::int64_t* const offsets = source.offsets;
+  const std::int64_t pitch = out.pitch;
+  const bool adds = out.adds;
+  const bool fetches = out.fetches;
+  const std::int64_t source_step = kAlongPixels ? kWidth : kScalars * source.pixel_step;
+  const std::int64_t out_step = kAlongPixels ? kWidth : kScalars * pitch;
+  const T* first_pixel = source.data;
+  T* to = out.data;
+  for (std::int64_t left = out.tiles; left > 0;
+       --left, first_pixel += source_step, to += out_step) {
+    V sums[kScalars][kVectors];
 #pragma GCC unroll 16
     for (int m = 0; m < kScalars; ++m) {
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
-        T* to = out + m * out_pitch + v * V::kLanes;
-        Vec<T>::fma(one, Vec<T>(sums[m][v]), Vec<T>::load(to)).store(to);
+        sums[m][v] = V::zero();
+        if constexpr (kStarts<V>) {
+          if (source.start == nullptr) continue;
+          sums[m][v] =
+              kAlongPixels ? V::broadcast(source.start[m]) : V::load(source.start + v * V::kLanes);
+        }
       }
     }
-    return;
-  }
-#pragma GCC unroll 16
-  for (int m = 0; m < kScalars; ++m) {
+    if (fetches) {
+      const T* row = to + out_step;
+#pragma GCC unroll 1
+      for (int m = 0; m < kScalars; ++m, row += pitch) {
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) sums[m][v].store(out + m * out_pitch + v * V::kLanes);
+        for (int v = 0; v < kVectors; ++v) __builtin_prefetch(row + v * V::kLanes, 1);
+      }
+    }
+    const T* next_weights = weights.data;
+    for (std::int64_t r = 0; r < depth; ++r) {
+      const T* pixels = first_pixel + offsets[r];
+      const T* step_weights =
+          weight_offsets == nullptr ? next_weights : next_weights + weight_offsets[r];
+      const T* vectors = kAlongPixels ? pixels : step_weights;
+      const T* scalars = kAlongPixels ? step_weights : pixels;
+      V loaded[kVectors];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) loaded[v] = V::load(vectors + v * V::kLanes);
+#pragma GCC unroll 16
+      for (int m = 0; m < kScalars; ++m) {
+        const V scalar = V::broadcast(scalars[m * scalar_step]);
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sums[m][v] = V::fma(scalar, loaded[v], sums[m][v]);
+      }
+      if (weight_offsets == nullptr) next_weights += weight_step;
+    }
+    T* row = to;
+    if (adds) {
+      const Vec<T> one = Vec<T>::broadcast(T(1));
+#pragma GCC unroll 16
+      for (int m = 0; m < kScalars; ++m, row = next_row(row, pitch)) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) {
+          T* at = row + v * V::kLanes;
+          Vec<T>::fma(one, Vec<T>(sums[m][v]), Vec<T>::load(at)).store(at);
+        }
+      }
+    } else {
+#pragma GCC unroll 16
+      for (int m = 0; m < kScalars; ++m, row = next_row(row, pitch)) {
+#pragma GCC unroll 8
+        for (int v = 0; v < kVectors; ++v) sums[m][v].store(row + v * V::kLanes);
+      }
+    }
   }
 }

@@ -39,13 +39,24 @@ struct CorrelationWeights {
   }
 };
 
-/// A tile of sums over r in [0, depth), `out` rows lying `out_pitch` apart. With `adds` the sums
-/// are added to what `out` holds; each begins at zero either way, so that a long reduction may be
-/// done in pieces whose rounding errors do not multiply. Reads and writes whole vectors.
+/// Where a correlation kernel writes its tile of sums: rows `pitch` apart, in whole vectors.
+/// Several tiles of neighbouring pixels follow one another.
+template <class T>
+struct CorrelationSums {
+  T* data;
+  std::int64_t pitch;
+  bool adds = false;     ///< to what is there
+  bool fetches = false;  ///< the memory of the next tile is fetched while one is computed
+  std::int64_t tiles = 1;
+};
+
+/// Tiles of sums over r in [0, depth). Each begins at zero also if it is added to what is there, so
+/// that a long reduction may be done in pieces whose rounding errors do not multiply. Reads whole
+/// vectors.
 template <class T>
 using CorrelationFunction = void (*)(const CorrelationWeights<T>& weights,
-                                     const CorrelationSource<T>& source, std::int64_t depth, T* out,
-                                     std::int64_t out_pitch, bool adds);
+                                     const CorrelationSource<T>& source, std::int64_t depth,
+                                     const CorrelationSums<T>& sums);
 
 /// out[m][pixel] = sum_r (weight m of step r) * (pixel of step r)
 /// for `rows` output channels m and `vectors` vectors of pixels.

@@ -19,60 +19,49 @@ struct DepthRange {
   const T* start = nullptr;          ///< what the sums of each row begin with, unless with zero
 };
 
-/// Sums of one register tile, in pieces of the depth.
+/// Sums of register tiles side by side, in pieces of the depth.
 template <class T, class Kernel>
 void run_kernel(const Kernel& kernel, const CorrelationSource<T>& source,
-                const DepthRange<T>& depth, T* sums, std::int64_t pitch) {
+                const DepthRange<T>& depth, CorrelationSums<T> sums) {
   std::int64_t first = depth.first;
   do {
     const std::int64_t piece = std::min(depth.chunk, depth.end - first);
-    if (depth.ahead != nullptr) depth.ahead->fetch();
+    if (depth.ahead != nullptr) depth.ahead->fetch(sums.tiles);
+    sums.adds = first > 0;
     kernel.run(
         depth.weights.from(first - depth.first),
         {source.data, source.offsets + first, source.pixel_step, first > 0 ? nullptr : depth.start},
-        piece, sums, pitch, first > 0);
+        piece, sums);
     first += piece;
   } while (first < depth.end);
 }
 
-/// Fetches memory that is about to be written: whole rows of a few channels would else wait for it.
-template <class T>
-void fetch_to_write(const T* rows, std::int64_t count, std::int64_t pitch, std::int64_t length) {
-  constexpr auto kLine = static_cast<std::int64_t>(kAlignment / sizeof(T));
-  for (std::int64_t row = 0; row < count; ++row) {
-    for (std::int64_t at = 0; at < length; at += kLine) {
-      __builtin_prefetch(rows + row * pitch + at, 1);
-    }
-  }
-}
-
 /// sums[row * pitch + position] with vectors along the positions. Where `exact`, nothing is written
-/// beyond the last position, nor read beyond it if there are as many as fill a vector.
+/// beyond the last position, nor read beyond it if there are as many as fill a vector, and the
+/// memory of the next tile is fetched: few steps would else wait for it.
 template <class T>
 void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& source,
                           const DepthRange<T>& depth, std::int64_t length, std::int64_t lanes,
                           bool exact, T* sums, std::int64_t pitch) {
+  // Few enough for what is fetched meanwhile to come in small parts.
+  constexpr std::int64_t kMostTiles = 4;
   const int widest = block.kernels[kMaxCorrelationVectors]->vectors;
+  const bool one_piece = depth.end - depth.first <= depth.chunk;
   std::int64_t left = exact ? length / lanes : ceil_divide(length, lanes);
   std::int64_t at = 0;
   while (left > 0) {
     // Two halves keep more accumulators busy than a full tile and a sliver.
+    const std::int64_t full = left / widest - (left % widest == 0 ? 0 : 1);
+    const std::int64_t tiles = one_piece ? std::clamp<std::int64_t>(full, 1, kMostTiles) : 1;
     const std::int64_t wanted = left > widest && left < 2 * widest ? (left + 1) / 2 : left;
     const auto slot =
         static_cast<std::size_t>(std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
     const CorrelationKernel<T>& kernel = *block.kernels[slot];
-    const std::int64_t width = kernel.vectors * lanes;
-    if (exact) {
-      fetch_to_write(sums + at + width, block.rows, pitch, std::min(width, length - at - width));
-      // The next block's planes follow those of this one.
-      if (left == kernel.vectors) {
-        fetch_to_write(sums + block.rows * pitch, block.rows, pitch,
-                       std::min(widest * lanes, length));
-      }
-    }
-    run_kernel(kernel, {source.data + at, source.offsets, 1}, depth, sums + at, pitch);
-    at += width;
-    left -= kernel.vectors;
+    const std::int64_t vectors = tiles * kernel.vectors;
+    run_kernel(kernel, {source.data + at, source.offsets, 1}, depth,
+               {.data = sums + at, .pitch = pitch, .fetches = exact, .tiles = tiles});
+    at += vectors * lanes;
+    left -= vectors;
   }
   if (at >= length) return;
   // The last vector overlaps the one before.
@@ -82,11 +71,11 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
   const DepthRange<T> steps{0,           depth.end - depth.first,     depth.weights, depth.chunk,
                             depth.ahead, adds ? nullptr : depth.start};
   if (length >= lanes && !adds) {
-    run_kernel(*block.kernels[1], last_source, steps, sums + last_at, pitch);
+    run_kernel(*block.kernels[1], last_source, steps, {sums + last_at, pitch});
     return;
   }
   alignas(kAlignment) T last[kMaxTileElements];
-  run_kernel(*block.kernels[1], last_source, steps, last, lanes);
+  run_kernel(*block.kernels[1], last_source, steps, {last, lanes});
   for (int row = 0; row < block.rows; ++row) {
     for (std::int64_t i = at; i < length; ++i) {
       const T sum = last[row * lanes + i - last_at];
@@ -139,7 +128,7 @@ void compute_along_channels(const Block<T>& block, const CorrelationSource<T>& s
   while (at < length) {
     const ChannelCorrelationKernel<T>& kernel = next_kernel(block, length - at);
     run_kernel(kernel, {source.data + at * source.pixel_step, source.offsets, source.pixel_step},
-               depth, sums + at * pitch, pitch);
+               depth, {sums + at * pitch, pitch});
     at += kernel.pixels;
   }
 }

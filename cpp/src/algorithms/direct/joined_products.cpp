@@ -79,7 +79,7 @@ void sum_shifted_weights(const Block<std::int32_t>& block, const std::int32_t* w
   const auto run = along_pixels ? block.kernels[1]->run : block.channel_kernels[1]->run;
   for (std::int64_t first = 0; first < depth; first += kDepth) {
     run({weights + first * block.rows, block.rows}, {source, kOffsets, 1},
-        std::min(kDepth, depth - first), sums, lanes, first > 0);
+        std::min(kDepth, depth - first), {sums, lanes, first > 0});
   }
   for (std::int64_t i = 0; i < block.rows; ++i) {
     // In unsigned numbers, which may wrap around.
