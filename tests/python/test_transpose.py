@@ -106,6 +106,17 @@ def test_bias_and_activation(rng, activation):
     check_transpose(x, w, random_array(rng, (4,), np.float32), stride=2, activation=activation)
 
 
+@pytest.mark.parametrize("kernel", [2, 3, 4])
+@pytest.mark.parametrize("channels", [33, 64])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_small_images_of_many_channels(rng, layout, channels, kernel):
+    """Their weights are packed piece by piece, for all phases at once."""
+    x = random_array(rng, (1, 130, 5, 7) if layout == "NCHW" else (1, 5, 7, 130), np.float32)
+    w = random_array(rng, (130, channels, kernel, kernel), np.float32)
+    options = {"stride": 2, "padding": kernel // 2, "layout": layout, "algorithm": "direct"}
+    check_transpose(x, w, random_array(rng, (channels,), np.float32), **options)
+
+
 def test_the_bias_fills_what_no_kernel_reaches():
     result = fastconv.conv_transpose1d(
         np.ones((1, 1, 3)), np.ones((1, 2, 1)), [5.0, 7.0], stride=3, output_padding=2

@@ -153,32 +153,74 @@ bool CorrelationItem<T>::packs_whole_blocks() const {
          call_.weights.in_place == nullptr;
 }
 
-/// Each block's weights are packed for all phases at once: every line of their memory is read once.
+/// The weights of a piece of each block are packed for all phases at once: every line of their
+/// memory is read once, and what is packed stays in the cache until all phases have used it.
 template <class T>
 void CorrelationItem<T>::compute_whole_blocks() {
-  const ChannelRange sources{0, schedule_.source_channels};
-  const CallWeights<T>& weights = call_.weights;
-  if (region_.reads && !in_place_) pack(sources);
+  const ChannelRange all{0, schedule_.source_channels};
+  if (region_.reads && !in_place_) pack(all);
+  const std::int64_t group = place_.first_group;
   for (std::int64_t b = place_.blocks.first; b < place_.blocks.end; ++b) {
     const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
-    if (!weights.packer.pack_elements(schedule_.tap_targets, place_.first_group, block.first,
-                                      block.channels, block.rows, block.rows, 0, sources.count,
-                                      memory_.weights)) {
-      for (const TapSet& set : schedule_.tap_sets) {
-        weights.packer.pack_block(set.runs, place_.first_group, block.first, block.channels,
-                                  block.rows, sources, schedule_.weight_order(),
-                                  memory_.weights + set.depth_before * block.rows);
+    const std::int64_t channel = group * schedule_.destination_channels + block.first;
+    const auto for_each_box = [&](const auto& body) {
+      for (const Phase& phase : region_.phases) {
+        const Extent size = region_.tile.size_at(place_.origin, phase.runs);
+        const SourceTile<T> source = source_of(phase, group, all);
+        for (std::int64_t image = 0; image < place_.images && product(size) > 0; ++image) {
+          const PositionBox box{place_.n + image, phase.runs, place_.origin, size};
+          T* waiting = memory_.sums + (image * region_.sums_pitch + phase.sums_first) * block.rows;
+          body(phase, source, box, sums_of(box, block, channel, source.flattening, waiting));
+        }
       }
+    };
+    const std::int64_t piece = schedule_.sources_per_piece(0);
+    for (std::int64_t first = 0; first < all.count; first += piece) {
+      const ChannelRange range{first, std::min(piece, all.count - first)};
+      pack_piece(group, block, range);
+      for_each_box([&](const Phase& phase, const SourceTile<T>& source, const PositionBox& box,
+                       const BoxSums<T>& sums) {
+        LinesAhead ahead = next_piece_ahead(phase, b, range);
+        add_piece(phase, block, range, piece_weights(phase, block, range), start_of(group, block),
+                  source, box, sums, ahead);
+      });
     }
-    if (weights.checked &&
-        !kernels_.all_finite(memory_.weights, schedule_.all_depth * block.rows)) {
-      weights.finite = false;
-    }
-    for (const Phase& phase : region_.phases) {
-      if (product(region_.tile.size_at(place_.origin, phase.runs)) == 0) continue;
-      compute_channels({&phase, 1}, {b, b + 1}, sources);
+    for_each_box(
+        [&](const Phase&, const SourceTile<T>&, const PositionBox& box, const BoxSums<T>& sums) {
+          call_.destination.store_positions(box, channel, block.channels, sums, call_.accumulate,
+                                            memory_.planes);
+        });
+  }
+}
+
+/// The weights of some source channels for all sets of taps, one set after the other.
+template <class T>
+void CorrelationItem<T>::pack_piece(std::int64_t group, const Block<T>& block,
+                                    const ChannelRange& sources) const {
+  const CallWeights<T>& weights = call_.weights;
+  if (!weights.packer.pack_elements(schedule_.tap_targets, group, block.first, block.channels,
+                                    block.rows, block.rows, 0, sources, memory_.weights)) {
+    for (const TapSet& set : schedule_.tap_sets) {
+      weights.packer.pack_block(set.runs, group, block.first, block.channels, block.rows, sources,
+                                schedule_.weight_order(),
+                                memory_.weights + set.depth_before / schedule_.source_channels *
+                                                      sources.count * block.rows);
     }
   }
+  const std::int64_t depth = schedule_.all_depth / schedule_.source_channels * sources.count;
+  if (weights.checked && !kernels_.all_finite(memory_.weights, depth * block.rows)) {
+    weights.finite = false;
+  }
+}
+
+template <class T>
+CorrelationWeights<T> CorrelationItem<T>::piece_weights(const Phase& phase, const Block<T>& block,
+                                                        const ChannelRange& sources) const {
+  const std::int64_t taps_before =
+      phase.depth() == 0
+          ? 0
+          : schedule_.tap_sets[phase.tap_set].depth_before / schedule_.source_channels;
+  return {memory_.weights + taps_before * sources.count * block.rows, block.rows};
 }
 
 /// The weights of a block for some of the source channels, packed now unless they are already, or
@@ -193,9 +235,6 @@ CorrelationWeights<T> CorrelationItem<T>::weights_of(const Phase& phase, std::in
   const std::int64_t taps = tap_count(set.runs);
   const CallWeights<T>& weights = call_.weights;
   if (weights.in_place != nullptr) return weights.in_place->of(phase, group, block, sources.first);
-  if (packs_whole_blocks()) {
-    return {memory_.weights + (set.depth_before + sources.first * taps) * block.rows, block.rows};
-  }
   if (weights.packed != nullptr) {
     return {weights.packed + set.depth_before * schedule_.packed_rows() +
                 (group * schedule_.padded_rows + block.packed_first) * set.depth +
@@ -393,9 +432,7 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const B
       do {
         const ChannelRange range{first, std::min(piece, end - first)};
         const CorrelationWeights<T> weights = weights_of(phases.front(), group, block, range);
-        LinesAhead ahead = packs_whole_blocks()
-                               ? next_block_ahead(phases.front(), b, range)
-                               : weights_ahead(group, b, {first + piece, piece}, sources);
+        LinesAhead ahead = weights_ahead(group, b, {first + piece, piece}, sources);
         for_each_box([&](const Phase& phase, const SourceTile<T>& source, const PositionBox& box,
                          const BoxSums<T>& sums) {
           add_piece(phase, block, range, weights, start_of(group, block), source, box, sums, ahead);
@@ -432,17 +469,24 @@ LinesAhead CorrelationItem<T>::weights_ahead(std::int64_t group, std::int64_t bl
   return call_.weights.packer.lines_of(group, of.first, of.channels, next);
 }
 
-/// The next block's weights in as many parts as there are pieces in all phases.
+/// The weights of the piece after this one, or of the next block's first, in as many parts as there
+/// are phases.
 template <class T>
-LinesAhead CorrelationItem<T>::next_block_ahead(const Phase& phase, std::int64_t block,
+LinesAhead CorrelationItem<T>::next_piece_ahead(const Phase& phase, std::int64_t block,
                                                 const ChannelRange& range) const {
-  if (!schedule_.fetches_weights || block + 1 == place_.blocks.end) return {};
+  if (!schedule_.fetches_weights) return {};
+  std::int64_t next = range.first + range.count;
+  if (next >= schedule_.source_channels) {
+    next = 0;
+    if (++block == place_.blocks.end) return {};
+  }
+  const std::int64_t count = std::min(range.count, schedule_.source_channels - next);
   const auto phases = std::ssize(region_.phases);
-  const std::int64_t before = (&phase - region_.phases.data()) * schedule_.source_channels;
-  const std::int64_t first = (before + range.first) / phases;
-  const std::int64_t end = (before + range.first + range.count) / phases;
-  const Block<T>& next = schedule_.blocks[static_cast<std::size_t>(block + 1)];
-  return call_.weights.packer.lines_of(place_.first_group, next.first, next.channels,
+  const std::int64_t index = &phase - region_.phases.data();
+  const std::int64_t first = next + index * count / phases;
+  const std::int64_t end = next + (index + 1) * count / phases;
+  const Block<T>& of = schedule_.blocks[static_cast<std::size_t>(block)];
+  return call_.weights.packer.lines_of(place_.first_group, of.first, of.channels,
                                        {first, end - first});
 }
 

@@ -103,7 +103,10 @@ class CorrelationItem {
                  const PositionBox& box, const BoxSums<T>& sums, LinesAhead& weight_lines);
   LinesAhead weights_ahead(std::int64_t group, std::int64_t block, ChannelRange next,
                            const ChannelRange& sources) const;
-  LinesAhead next_block_ahead(const Phase& phase, std::int64_t block,
+  void pack_piece(std::int64_t group, const Block<T>& block, const ChannelRange& sources) const;
+  CorrelationWeights<T> piece_weights(const Phase& phase, const Block<T>& block,
+                                      const ChannelRange& sources) const;
+  LinesAhead next_piece_ahead(const Phase& phase, std::int64_t block,
                               const ChannelRange& range) const;
 
   const CorrelationCall<T>& call_;

@@ -18,10 +18,14 @@
 ///                 for each source channel and tap: the microkernel             [registers]
 ///             store the block
 ///
-/// Packed weights are [set of taps][group][block][source channel][tap][row of the block]. Where
-/// taps in the padding are left out, every box of positions that the same taps meet is a phase; all
-/// of them share a piece of the weights, in the order [tap][source channel], before the next is
-/// used. On an ordinary 3x3 layer more than nine tenths of the time are multiply-adds.
+/// Packed weights are [set of taps][group][block][source channel][tap][row of the block]. They are
+/// packed beforehand, or as they are used where that happens once: then a piece of a block for all
+/// sets of taps. Where few positions would share the work of packing and the microkernels can, they
+/// read weights where they lie (weights_in_place.hpp), as they read a source that meets no padding.
+/// Two phases whose rows alternate in memory are stored together. Where taps in the padding are
+/// left out, every box of positions that the same taps meet is a phase; all of them share a piece
+/// of the weights, in the order [tap][source channel], before the next is used. On an ordinary 3x3
+/// layer more than nine tenths of the time are multiply-adds.
 #include <algorithm>
 #include <atomic>
 #include <optional>
@@ -89,7 +93,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
       const std::int64_t rows_before = group * schedule_.padded_rows + block.packed_first;
       const bool all_at_once = packer.pack_elements(
           schedule_.tap_targets, group, block.first, block.channels, block.rows,
-          schedule_.packed_rows(), rows_before, schedule_.source_channels, blocks);
+          schedule_.packed_rows(), rows_before, {0, schedule_.source_channels}, blocks);
       for (const TapSet& taps : schedule_.tap_sets) {
         T* to = blocks + taps.depth_before * schedule_.packed_rows() + rows_before * taps.depth;
         if (!all_at_once) {
@@ -244,7 +248,10 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
   /// Depth of the weights that are packed at once where they are packed as they are used.
   std::int64_t weight_piece_depth() const {
-    if (schedule_.packs_whole_blocks) return schedule_.all_depth;
+    if (schedule_.packs_whole_blocks) {
+      const std::int64_t taps = schedule_.all_depth / schedule_.source_channels;
+      return taps * std::min(schedule_.source_channels, schedule_.sources_per_piece(0));
+    }
     if (!along_channels() || schedule_.source_channels == 0) return schedule_.max_depth;
     const std::int64_t most_taps = schedule_.max_depth / schedule_.source_channels;
     return std::min(schedule_.max_depth, std::max(kDepthChunk, most_taps));

@@ -159,6 +159,7 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
                       ceil_divide(images_, first.images_per_item) * first.tile.tile_count() == 1 &&
                       one_run;
   packs_whole_blocks = packs_whole_blocks && uses_weights_once;
+  if (packs_whole_blocks) let_phases_wait(regions.front());
   fetches_weights = is_limited_by_weights();
   may_use_weights_in_place = gains_from_weights_in_place();
 }
@@ -188,6 +189,17 @@ bool CorrelationSchedule<T>::gains_from_weights_in_place() const {
          (passes <= kMostPasses || packed_weight_count() <= cache);
 }
 
+/// The sums of all phases side by side.
+template <class T>
+void CorrelationSchedule<T>::let_phases_wait(Region& region) {
+  region.sums_pitch = 0;
+  for (Phase& phase : region.phases) {
+    phase.sums_first = region.sums_pitch;
+    region.sums_pitch += positions(region.tile, region.tile.size_at({0, 0, 0}, phase.runs));
+  }
+  sums_size = std::max(sums_size, region.images_per_item * sums_rows() * region.sums_pitch);
+}
+
 /// Large weights that one small image uses once: memory is what limits them. Only sizes that no
 /// number of threads cuts, for the bits of the result depend on it.
 template <class T>
@@ -208,6 +220,7 @@ template <class T>
 void CorrelationSchedule<T>::find_tap_targets() {
   if (tap_sets.size() < 2) return;
   tap_targets.resize(static_cast<std::size_t>(product(kernel_)));
+  std::int64_t taps_before = 0;
   for (const TapSet& set : tap_sets) {
     const std::int64_t taps = tap_count(set.runs);
     for (std::int64_t tap = 0; tap < taps; ++tap) {
@@ -220,11 +233,12 @@ void CorrelationSchedule<T>::find_tap_targets() {
         rest /= run.tap_count();
         pitch *= kernel_[a];
       }
-      tap_targets[static_cast<std::size_t>(element)] = {set.depth_before, set.depth, taps, tap};
+      tap_targets[static_cast<std::size_t>(element)] = {taps_before, taps, tap};
     }
+    taps_before += taps;
   }
   const bool complete = std::ranges::all_of(
-      tap_targets, [](const TapTarget& target) { return target.depth_before >= 0; });
+      tap_targets, [](const TapTarget& target) { return target.taps_before >= 0; });
   if (!complete) tap_targets.clear();
 }
 
@@ -251,6 +265,9 @@ std::int64_t CorrelationSchedule<T>::sums_rows() const {
 
 template <class T>
 std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t taps) const {
+  if (packs_whole_blocks) {
+    taps = ceil_divide(all_depth / source_channels, std::ssize(regions.front().phases));
+  }
   const std::int64_t depth = !fetches_weights      ? kDepthChunk
                              : sources_lie_inside_ ? kDepthChunk / kFetchedDepth * kFetchedDepth
                                                    : kFetchedDepth;

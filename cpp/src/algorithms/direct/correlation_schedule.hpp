@@ -157,7 +157,8 @@ class CorrelationSchedule {
   std::int32_t source_shift = 0;      ///< see joined_products.hpp
   /// One image in one tile (and one flat row of pixels): no block of weights is needed twice.
   bool uses_weights_once = false;
-  /// Then, with several sets of taps: a block is packed for all of them before it is used.
+  /// Then, with several sets of taps: a piece of a block is packed for all of them before it is
+  /// used.
   bool packs_whole_blocks = false;
   /// Whether weights that lie suitably are not packed.
   bool may_use_weights_in_place = false;
@@ -180,7 +181,8 @@ class CorrelationSchedule {
   std::int64_t max_rows() const;
   /// Most destination channels whose sums wait to be stored.
   std::int64_t sums_rows() const;
-  /// Source channels whose products with this many taps are added up in one sequence.
+  /// Source channels whose products with this many taps are added up in one sequence; the same for
+  /// all phases where these share what is packed.
   std::int64_t sources_per_piece(std::int64_t taps) const;
   /// Whether a phase reads beyond the borders of a source of these sizes.
   bool reads_beyond(const Extent& sizes) const;
@@ -221,6 +223,7 @@ class CorrelationSchedule {
   std::int64_t positions(const Tile& tile) const;
   void choose_tile(Region& region);
   bool fit_cache(Region& region) const;
+  void let_phases_wait(Region& region);
   bool is_limited_by_weights() const;
   bool gains_from_weights_in_place() const;
   std::int64_t least_shared_positions() const;

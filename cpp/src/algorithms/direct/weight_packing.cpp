@@ -128,7 +128,7 @@ template <class T>
 bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::int64_t group,
                                     std::int64_t first, std::int64_t channels, int rows,
                                     std::int64_t all_rows, std::int64_t rows_before,
-                                    std::int64_t sources, T* packed) const {
+                                    const ChannelRange& range, T* packed) const {
   constexpr std::int64_t kColumns = 16;
   constexpr std::int64_t kMostRows = 64;
   const bool contiguous = (kernel_[2] == 1 || weight_.stride(4) == 1) &&
@@ -138,18 +138,20 @@ bool WeightPacker<T>::pack_elements(const std::vector<TapTarget>& targets, std::
       rows > kMostRows) {
     return false;
   }
-  const std::int64_t base = group * group_stride_ + first * destination_stride_;
+  const std::int64_t sources = range.count;
+  const std::int64_t base =
+      group * group_stride_ + first * destination_stride_ + range.first * source_stride_;
   const std::int64_t elements = product(kernel_);
   // Source channels far apart are too little in one place for the processor to foresee the next.
   constexpr std::int64_t kAhead = 16;
   LinesAhead ahead;
   if (source_stride_ > destination_stride_ && sources > kAhead) {
-    ahead = lines_of(group, first, channels, {kAhead, sources - kAhead});
+    ahead = lines_of(group, first, channels, {range.first + kAhead, sources - kAhead});
     ahead.share_out(sources - kAhead);
   }
   const auto place = [&](std::int64_t source, std::int64_t element) {
     const TapTarget& target = targets[static_cast<std::size_t>(element)];
-    return packed + target.depth_before * all_rows + rows_before * target.depth +
+    return packed + (target.taps_before * all_rows + rows_before * target.taps) * sources +
            (source * target.taps + target.index) * rows;
   };
   const auto* matrix = reinterpret_cast<const T*>(weight_.at(base));

@@ -29,8 +29,7 @@ class TapRows {
 
 /// Where an element of the kernel is packed: as tap number `index` of a set of `taps`.
 struct TapTarget {
-  std::int64_t depth_before = -1;  ///< of the sets before
-  std::int64_t depth = 0;          ///< of the set
+  std::int64_t taps_before = -1;  ///< of the sets before
   std::int64_t taps = 0;
   std::int64_t index = 0;
 };
@@ -65,11 +64,11 @@ class WeightPacker {
                       const ChannelRange& sources) const;
 
   /// Packs the weights of all sets of taps at once, each element of the kernel going to its own
-  /// place: that of its set among `all_rows`, and there behind `rows_before`. False, and nothing
-  /// done, if the weight's memory does not suit that.
+  /// place: that of its set (of as many source channels) among `all_rows`, and there behind
+  /// `rows_before`. False, and nothing done, if the weight's memory does not suit that.
   bool pack_elements(const std::vector<TapTarget>& targets, std::int64_t group, std::int64_t first,
                      std::int64_t channels, int rows, std::int64_t all_rows,
-                     std::int64_t rows_before, std::int64_t sources, T* packed) const;
+                     std::int64_t rows_before, const ChannelRange& sources, T* packed) const;
 
  private:
   void pack_joined(const Runs& runs, std::int64_t group, std::int64_t first, std::int64_t channels,
