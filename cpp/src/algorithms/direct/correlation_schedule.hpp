@@ -92,6 +92,19 @@ struct FlatRuns {
   std::int64_t length;
 };
 
+/// Items of work for each thread, so that none waits long for the last.
+inline constexpr std::int64_t kItemsPerThread = 4;
+
+/// Calls body(runs) for each combination of one run along each axis.
+template <class Body>
+void for_each_phase(const std::array<const AxisPhases*, 3>& phases, const Body& body) {
+  for (const AxisRun& d : phases[0]->runs) {
+    for (const AxisRun& h : phases[1]->runs) {
+      for (const AxisRun& w : phases[2]->runs) body(Runs{&d, &h, &w});
+    }
+  }
+}
+
 /// Taps of the longest phase.
 std::int64_t region_taps(const Tile& tile);
 
