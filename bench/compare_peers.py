@@ -1,6 +1,6 @@
 """Compare fastconv with torch, onnxruntime, JAX, OpenCV and SciPy on the same problems.
 
-Figures are ratios of medians that were sampled in turn (A B C A B C) in one process. For one
+Figures are ratios of medians that were sampled in turn (A B C B A C) in one process. For one
 thread that process binds itself to one CPU before it imports anything, for N threads to N CPUs;
 ``OMP_NUM_THREADS`` and its relatives are set to match, and every library is told as well. Every
 peer's result is compared with fastconv's first. A peer that is not installed is left out.

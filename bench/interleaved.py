@@ -1,8 +1,9 @@
-"""Timing that is fair on a machine whose speed wanders: A B C A B C, and the medians."""
+"""Timing that is fair on a machine whose speed wanders: A B C B A C C A B, and the medians."""
 
 from __future__ import annotations
 
 import math
+import random
 import statistics
 import time
 from collections.abc import Callable
@@ -58,8 +59,9 @@ def measure(contenders: list[Contender], budget: float, pause: float = 0.0) -> N
     A sample is as many calls as make a millisecond, so that the clock does not matter. Calls for
     three milliseconds that are not timed come before it: a contender's first calls pay for what the
     one before it left in the caches and in the processor's clock, and whoever comes after a slow
-    one, or makes few calls in a sample, would pay most. Contenders whose first call was beyond the
-    cap are left out. The result is in each contender's `samples`.
+    one, or makes few calls in a sample, would pay most. For the same reason nobody comes after the
+    same one in every round: each has an order of its own. Contenders whose first call was beyond
+    the cap are left out. The result is in each contender's `samples`.
 
     Parameters
     ----------
@@ -81,10 +83,11 @@ def measure(contenders: list[Contender], budget: float, pause: float = 0.0) -> N
     """
     running = [contender for contender in contenders if not contender.once]
     seconds = {contender.name: _second_call(contender) for contender in running}
+    order = random.Random(0)
     deadline = time.perf_counter() + budget
     rounds = 0
     while running and (rounds < _FEWEST_ROUNDS or time.perf_counter() < deadline):
-        for contender in running:
+        for contender in order.sample(running, len(running)):
             if pause:
                 time.sleep(pause)
             call_seconds = seconds[contender.name]
