@@ -99,7 +99,7 @@ def test_views_of_every_operand(rng, view, layout, dtype):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-@pytest.mark.parametrize("view", (np.copy, *VIEWS), ids=lambda view: view.__name__)
+@pytest.mark.parametrize("view", [np.copy, *VIEWS], ids=lambda view: view.__name__)
 def test_weights_of_many_channels(rng, view, layout, groups, stride, kernel):
     """Small images use weights where they lie."""
     shape = (1, 64, 9, 10) if layout == "NCHW" else (1, 9, 10, 64)
