@@ -284,6 +284,13 @@ TEST(LeaveOutPadding, KeepsTheProductsWithTheSource) {
   });
 }
 
+TEST(Window, OfAPeriodIsThePeriod) {
+  AxisPhases phases = direct::forward_phases(Axis{16, 3, 16, 1, 1, 1, 1}, false);
+  EXPECT_EQ(phases.window(16), 18);
+  phases.wraps = true;
+  EXPECT_EQ(phases.window(16), 16);
+}
+
 TEST(BackwardRuns, OfAStrideMultiplyNoInsertedZeros) {
   const Axis axis{16, 3, 8, 2, 1, 1, 1};
   const std::vector<AxisPhases> all =

@@ -195,6 +195,7 @@ std::vector<AxisPhases> aligned_backward_phases(const Axis& axis, PaddingMode mo
 
 std::int64_t AxisPhases::window(std::int64_t size) const {
   std::int64_t end = size;
+  if (wraps) return end;
   for (const AxisRun& run : runs) {
     for (const Tap& tap : run.taps) end = std::max(end, std::min(size, run.count) + tap.shift);
   }

@@ -61,7 +61,7 @@ struct AxisPhases {
 
   std::int64_t plane_count() const { return static_cast<std::int64_t>(residues.size()); }
   /// Elements of each plane that the first `size` positions of all runs read: size + reach, unless
-  /// runs of a few positions have the largest shifts.
+  /// runs of a few positions have the largest shifts. As many as the positions of a period.
   std::int64_t window(std::int64_t size) const;
 };
 
