@@ -147,6 +147,25 @@ void CorrelationItem<T>::compute_phases(const ChannelRange& sources) {
   }
 }
 
+/// Calls body(phase, source, box, sums) for the positions of each phase in each image; sums that
+/// are not formed in the destination are among those of the block at `waiting`.
+template <class T>
+template <class Body>
+void CorrelationItem<T>::for_each_box_of(std::span<const Phase> phases, std::int64_t group,
+                                         const Block<T>& block, const ChannelRange& sources,
+                                         T* waiting, const Body& body) {
+  const std::int64_t channel = group * schedule_.destination_channels + block.first;
+  for (const Phase& phase : phases) {
+    const SourceTile<T> source = source_of(phase, group, sources);
+    const Extent size = region_.tile.size_at(place_.origin, phase.runs);
+    for (std::int64_t image = 0; image < place_.images && product(size) > 0; ++image) {
+      const PositionBox box{place_.n + image, phase.runs, place_.origin, size};
+      T* sums = waiting + (image * region_.sums_pitch + phase.sums_first) * block.rows;
+      body(phase, source, box, sums_of(box, block, channel, source.flattening, sums));
+    }
+  }
+}
+
 /// The weights of a piece of each block are packed for all phases at once: every line of their
 /// memory is read once, and what is packed stays in the cache until all phases have used it.
 template <class T>
@@ -158,15 +177,7 @@ void CorrelationItem<T>::compute_whole_blocks() {
     const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
     const std::int64_t channel = group * schedule_.destination_channels + block.first;
     const auto for_each_box = [&](const auto& body) {
-      for (const Phase& phase : region_.phases) {
-        const Extent size = region_.tile.size_at(place_.origin, phase.runs);
-        const SourceTile<T> source = source_of(phase, group, all);
-        for (std::int64_t image = 0; image < place_.images && product(size) > 0; ++image) {
-          const PositionBox box{place_.n + image, phase.runs, place_.origin, size};
-          T* waiting = memory_.sums + (image * region_.sums_pitch + phase.sums_first) * block.rows;
-          body(phase, source, box, sums_of(box, block, channel, source.flattening, waiting));
-        }
-      }
+      for_each_box_of(region_.phases, group, block, all, memory_.sums, body);
     };
     const std::int64_t piece = schedule_.sources_per_piece(0);
     for (std::int64_t first = 0; first < all.count; first += piece) {
@@ -350,17 +361,7 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const B
       const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
       const std::int64_t channel = group * schedule_.destination_channels + block.first;
       const auto for_each_box = [&](const auto& body) {
-        for (const Phase& phase : phases) {
-          const SourceTile<T> source = source_of(phase, group, sources);
-          const Extent size = region_.tile.size_at(place_.origin, phase.runs);
-          for (std::int64_t image = 0; image < place_.images && product(size) > 0; ++image) {
-            const PositionBox box{place_.n + image, phase.runs, place_.origin, size};
-            T* sums_of_image =
-                waiting + (image * region_.sums_pitch + phase.sums_first) * block.rows;
-            body(phase, source, box,
-                 sums_of(box, block, channel, source.flattening, sums_of_image));
-          }
-        }
+        for_each_box_of(phases, group, block, sources, waiting, body);
       };
       std::int64_t first = sources.first;
       do {

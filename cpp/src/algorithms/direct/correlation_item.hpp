@@ -83,6 +83,9 @@ class CorrelationItem {
   Place place_of(std::int64_t item) const;
   LinesAhead source_lines(const Place& place) const;
   bool packs_whole_blocks() const;
+  template <class Body>
+  void for_each_box_of(std::span<const Phase> phases, std::int64_t group, const Block<T>& block,
+                       const ChannelRange& sources, T* waiting, const Body& body);
   void compute_whole_blocks();
   void pack(const ChannelRange& sources) const;
   SourceTile<T> source_of(const Phase& phase, std::int64_t group,
