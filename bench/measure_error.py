@@ -87,7 +87,7 @@ def correlate(x: Array, w: Array) -> Array:
     return np.swapaxes(result, 0, 1)
 
 
-def definition(pass_name: str, x: Array, w: Array, g: Array) -> Array:
+def definition(pass_name: str, x: Array, w: Array, g: Array, stride: int = 1) -> Array:
     """Write a pass as a plain correlation.
 
     Parameters
@@ -95,6 +95,8 @@ def definition(pass_name: str, x: Array, w: Array, g: Array) -> Array:
     pass_name : {"forward", "backward_input", "backward_weight"}
     x, w, g : ndarray
         Input, weight and gradient of the output, in a type that is wide enough.
+    stride : int, default 1
+        Along both axes of an image; not for gradients of weights.
 
     Returns
     -------
@@ -102,7 +104,12 @@ def definition(pass_name: str, x: Array, w: Array, g: Array) -> Array:
         The result of the pass. Gradients are adjoints: the other factor is conjugated.
     """
     if pass_name == "forward":
-        return correlate(x, w)
+        return correlate(x, w)[(..., *(slice(None, None, stride),) * (w.ndim - 2))]
+    if stride > 1:
+        sizes = (n - k + 1 for n, k in zip(x.shape[2:], w.shape[2:], strict=True))
+        spread = np.zeros((*g.shape[:2], *sizes), g.dtype)
+        spread[..., ::stride, ::stride] = g
+        g = spread
     if pass_name == "backward_weight":
         return np.swapaxes(correlate(np.swapaxes(x, 0, 1).conj(), np.swapaxes(g, 0, 1)), 0, 1)
     spatial = tuple(range(2, w.ndim))
@@ -111,10 +118,12 @@ def definition(pass_name: str, x: Array, w: Array, g: Array) -> Array:
     return correlate(np.pad(g, around), mirrored)
 
 
-def computed(pass_name: str, x: Array, w: Array, g: Array, algorithm: str = "direct") -> Array:
+def computed(
+    pass_name: str, x: Array, w: Array, g: Array, algorithm: str = "direct", stride: int = 1
+) -> Array:
     """Compute a pass with an algorithm; the other arguments are those of `definition`."""
     name = f"conv{w.ndim - 2}d"
-    options = {"algorithm": algorithm}
+    options: dict[str, Any] = {"algorithm": algorithm, "stride": stride}
     result: Array
     if pass_name == "forward":
         result = getattr(fastconv, name)(x, w, **options)
@@ -202,7 +211,9 @@ def measure_sums(dtype: Any) -> dict[str, float]:
     return worst
 
 
-def measure_transforms(dtype: Any, channels: int, algorithm: str) -> dict[str, float]:
+def measure_transforms(
+    dtype: Any, channels: int, taps: int, stride: int, algorithm: str
+) -> dict[str, float]:
     """Find the largest error of normal numbers as a part of the largest result.
 
     Parameters
@@ -210,6 +221,8 @@ def measure_transforms(dtype: Any, channels: int, algorithm: str) -> dict[str, f
     dtype : dtype
     channels : int
         Of the tensor that is read, for either pass; that of the written one are 32.
+    taps, stride : int
+        Along both axes.
     algorithm : str
         One that transforms sums.
 
@@ -221,10 +234,12 @@ def measure_transforms(dtype: Any, channels: int, algorithm: str) -> dict[str, f
     worst = {}
     for pass_name in ("forward", "backward_input"):
         c, k = (channels, 32) if pass_name == "forward" else (32, channels)
-        shapes = ((1, c, 30, 30), (k, c, 3, 3), (1, k, 28, 28))
+        output = (30 - taps) // stride + 1
+        shapes = ((1, c, 30, 30), (k, c, taps, taps), (1, k, output, output))
         arrays = [random_values(rng, shape, dtype, "normal") for shape in shapes]
-        truth = definition(pass_name, *(array.astype(np.longdouble) for array in arrays))
-        error = np.abs(computed(pass_name, *arrays, algorithm) - truth)
+        exact = [array.astype(np.longdouble) for array in arrays]
+        truth = definition(pass_name, *exact, stride=stride)
+        error = np.abs(computed(pass_name, *arrays, algorithm, stride=stride) - truth)
         worst[pass_name] = float(error.max() / np.abs(truth).max())
     return worst
 
@@ -416,14 +431,16 @@ def main() -> None:
 
     print("Largest error of winograd as a part of the largest result, normal numbers\n")
     transforms = []
-    for channels in _CHANNELS:
+    layers = [(channels, 3, 1) for channels in _CHANNELS]
+    for channels, taps, stride in [*layers, (1024, 3, 2), (1024, 4, 2)]:
         figures = []
         for dtype in (np.float32, np.float64):
-            worst = measure_transforms(dtype, channels, "winograd")
+            worst = measure_transforms(dtype, channels, taps, stride, "winograd")
             figures += [f"{worst[name]:.1e}" for name in ("forward", "backward_input")]
-        transforms.append([f"{channels:,}", *figures])
+        kernel = f"{taps}x{taps}" + (f" stride {stride}" if stride > 1 else "")
+        transforms.append([kernel, f"{channels:,}", *figures])
     header = [f"{dtype}, {name}" for dtype in ("float32", "float64") for name in _PASSES[:2]]
-    _print_table(["channels", *header], transforms)
+    _print_table(["kernel", "channels", *header], transforms)
 
     print("Largest error of kernels of rank 1, in the first table's units: in two passes, in one\n")
     names = ("gaussian", "gaussian, by distance", "box", "random")

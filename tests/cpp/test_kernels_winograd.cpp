@@ -3,13 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <limits>
+#include <utility>
 #include <vector>
 
 #include "forced_isa.hpp"
 #include "guarded_buffer.hpp"
 #include "kernels/kernel_table.hpp"
-#include "kernels/winograd_points.hpp"
 #include "typed_numbers.hpp"
 
 namespace fastconv::testing {
@@ -140,62 +141,194 @@ constexpr double kA = winograd::kInnerPoint;
 constexpr double kB = winograd::kOuterPoint;
 constexpr double kP = kA * kA;
 constexpr double kQ = kB * kB;
-constexpr double kNa = 2 * kP * (kP - kQ);
-constexpr double kNb = 2 * kQ * (kQ - kP);
+constexpr double kR = 1 / (kP * kQ);
+constexpr double kS = 1 / (2 * kP * (kP - kQ));
+constexpr double kT = 1 / (2 * kQ * (kQ - kP));
 const Matrix kSourceMatrix{{kP * kQ, 0, -(kP + kQ), 0, 1, 0}, {0, -kA * kQ, -kQ, kA, 1, 0},
                            {0, kA * kQ, -kQ, -kA, 1, 0},      {0, -kB * kP, -kP, kB, 1, 0},
                            {0, kB * kP, -kP, -kB, 1, 0},      {0, kP * kQ, 0, -(kP + kQ), 0, 1}};
-const Matrix kWeightMatrix{{1 / (kP * kQ), 0, 0},          {1 / kNa, kA / kNa, kP / kNa},
-                           {1 / kNa, -kA / kNa, kP / kNa}, {1 / kNb, kB / kNb, kQ / kNb},
-                           {1 / kNb, -kB / kNb, kQ / kNb}, {0, 0, 1}};
-const Matrix kSumMatrix{{1, 1, 1, 1, 1, 0},
-                        {0, kA, -kA, kB, -kB, 0},
-                        {0, kP, kP, kQ, kQ, 0},
-                        {0, kA * kP, -kA * kP, kB * kQ, -kB * kQ, 1}};
+const Matrix kWeightMatrix{{1, 0, 0},   {1, kA, kP},  {1, -kA, kP},
+                           {1, kB, kQ}, {1, -kB, kQ}, {0, 0, 1}};
+const Matrix kSumMatrix{{kR, kS, kS, kT, kT, 0},
+                        {0, kS * kA, -kS * kA, kT * kB, -kT * kB, 0},
+                        {0, kS * kP, kS * kP, kT * kQ, kT * kQ, 0},
+                        {0, kS * kA * kP, -kS * kA * kP, kT * kB * kQ, -kT * kB * kQ, 1}};
+
+/// The matrices of an axis.
+struct AxisMatrices {
+  explicit AxisMatrices(const winograd::TileAxis& axis)
+      : source(zeros(axis.frequencies, axis.inputs)),
+        weight(zeros(axis.frequencies, axis.taps)),
+        sums(zeros(axis.outputs, axis.frequencies)) {
+    using namespace winograd;
+    if (axis == kPlainAxis) {
+      source = weight = sums = {{1}};
+    } else if (axis == kTwoTapsAxis) {
+      add_two_taps(0, {0, 1}, {0, 1}, {0, 1});
+    } else if (axis == kThreeTapsAxis) {
+      source = kSourceMatrix;
+      weight = kWeightMatrix;
+      sums = kSumMatrix;
+    } else if (axis == kStridedThreeAxis) {
+      add_two_taps(0, {0, 2}, {0, 2}, {0, 1});
+      add_one_tap(5, {1, 2}, 1, {0, 1});
+    } else if (axis == kStridedFourAxis) {
+      add_two_taps(0, {0, 2}, {0, 2}, {0, 1});
+      add_two_taps(5, {1, 2}, {1, 3}, {0, 1});
+    } else if (axis == kSpreadThreeAxis) {
+      add_two_taps(0, {0, 1}, {0, 2}, {1, 2});
+      add_one_tap(5, {0, 1}, 1, {0, 2});
+    } else {
+      EXPECT_EQ(axis, kSpreadFourAxis);
+      add_two_taps(0, {0, 1}, {0, 2}, {0, 2});
+      add_two_taps(5, {1, 1}, {1, 3}, {1, 2});
+    }
+  }
+
+  Matrix source;
+  Matrix weight;
+  Matrix sums;
+
+ private:
+  struct Steps {
+    std::size_t first;
+    std::size_t step;
+  };
+
+  static Matrix zeros(int rows, int columns) {
+    return Matrix(static_cast<std::size_t>(rows),
+                  std::vector<double>(static_cast<std::size_t>(columns)));
+  }
+
+  /// F(4, 2) from a frequency on.
+  void add_two_taps(std::size_t frequency, Steps inputs, std::array<std::size_t, 2> taps,
+                    Steps outputs) {
+    for (std::size_t f = 0; f < 5; ++f) {
+      for (std::size_t i = 0; i < 5; ++i) {
+        source[frequency + f][inputs.first + i * inputs.step] = kSourceMatrix[f][i];
+      }
+      for (std::size_t t = 0; t < 2; ++t) weight[frequency + f][taps[t]] = kWeightMatrix[f][t];
+      for (std::size_t o = 0; o < 4; ++o) {
+        sums[outputs.first + o * outputs.step][frequency + f] = kSumMatrix[o][f];
+      }
+    }
+  }
+
+  void add_one_tap(std::size_t frequency, Steps inputs, std::size_t tap, Steps outputs) {
+    for (std::size_t i = 0; i < 4; ++i) {
+      source[frequency + i][inputs.first + i * inputs.step] = 1;
+      weight[frequency + i][tap] = 1;
+      sums[outputs.first + i * outputs.step][frequency + i] = 1;
+    }
+  }
+};
+
+/// What an axis stands for, by the definition.
+std::vector<double> correlation(const winograd::TileAxis& axis, const std::vector<double>& inputs,
+                                const std::vector<double>& taps) {
+  std::vector<double> outputs(static_cast<std::size_t>(axis.outputs));
+  for (int o = 0; o < axis.outputs; ++o) {
+    for (int t = 0; t < axis.taps; ++t) {
+      // Forward output o reads input o * stride + t. Backward that is the other way round, and
+      // every second tap falls between the inputs.
+      const bool backward = axis.outputs > axis.step;
+      int position = o * axis.step / axis.outputs + t;
+      if (backward) {
+        const int twice = o + t - axis.taps % 2;
+        if (twice % 2 != 0) continue;
+        position = twice / 2;
+      }
+      outputs[static_cast<std::size_t>(o)] +=
+          taps[static_cast<std::size_t>(t)] * inputs[static_cast<std::size_t>(position)];
+    }
+  }
+  return outputs;
+}
 
 /// The three matrices belong together: A^T [(G g) * (B^T d)] is the correlation of d with g.
 TEST(WinogradMatrices, GiveTheCorrelation) {
-  const std::vector<double> taps{2, -3, 5};
-  const std::vector<double> inputs{1, 4, -2, 7, 3, -6};
-  const Matrix weights = product(kWeightMatrix, transposed({taps}));
-  Matrix products = product(kSourceMatrix, transposed({inputs}));
-  for (std::size_t f = 0; f < 6; ++f) products[f][0] *= weights[f][0];
-  const Matrix outputs = product(kSumMatrix, products);
-  for (std::size_t o = 0; o < 4; ++o) {
-    const double expected = taps[0] * inputs[o] + taps[1] * inputs[o + 1] + taps[2] * inputs[o + 2];
-    EXPECT_NEAR(outputs[o][0], expected, 1e-12);
+  for (const winograd::TileAxis& axis :
+       {winograd::kPlainAxis, winograd::kTwoTapsAxis, winograd::kThreeTapsAxis,
+        winograd::kStridedThreeAxis, winograd::kStridedFourAxis, winograd::kSpreadThreeAxis,
+        winograd::kSpreadFourAxis}) {
+    const AxisMatrices matrices(axis);
+    std::vector<double> taps{2, -3, 5, 7};
+    std::vector<double> inputs{1, 4, -2, 7, 3, -6, 8, -5, 9, 2};
+    taps.resize(static_cast<std::size_t>(axis.taps));
+    inputs.resize(static_cast<std::size_t>(axis.inputs));
+    const Matrix weights = product(matrices.weight, transposed({taps}));
+    Matrix products = product(matrices.source, transposed({inputs}));
+    for (std::size_t f = 0; f < products.size(); ++f) products[f][0] *= weights[f][0];
+    const Matrix outputs = product(matrices.sums, products);
+    const std::vector<double> expected = correlation(axis, inputs, taps);
+    for (std::size_t o = 0; o < expected.size(); ++o) {
+      EXPECT_NEAR(outputs[o][0], expected[o], 1e-12) << axis.taps << " taps, output " << o;
+    }
   }
 }
 
+/// Height and width of a block of numbers that a kernel reads or writes, its places in memory.
+struct Grid {
+  std::int64_t height;
+  std::int64_t width;
+
+  Matrix read(auto&& at) const {
+    Matrix result(static_cast<std::size_t>(height),
+                  std::vector<double>(static_cast<std::size_t>(width)));
+    for (std::int64_t h = 0; h < height; ++h) {
+      for (std::int64_t w = 0; w < width; ++w) {
+        result[static_cast<std::size_t>(h)][static_cast<std::size_t>(w)] = at(h, w);
+      }
+    }
+    return result;
+  }
+
+  void expect_near(const Matrix& expected, double tolerance, auto&& at) const {
+    for (std::int64_t h = 0; h < height; ++h) {
+      for (std::int64_t w = 0; w < width; ++w) {
+        ASSERT_NEAR(at(h, w), expected[static_cast<std::size_t>(h)][static_cast<std::size_t>(w)],
+                    tolerance)
+            << h << ", " << w;
+      }
+    }
+  }
+};
+
 TYPED_TEST(WinogradKernelTest, SourceIsTransformedByItsMatrix) {
   using T = TypeParam;
-  for (const std::int64_t tiles : {1, 2, 5}) {
-    for (const Side side : kSides) {
-      const std::int64_t pixel_pitch = this->lanes_ + 1;
-      const std::int64_t row_pitch = (4 * tiles + 2) * pixel_pitch + 3;
-      const std::int64_t tile_pitch = this->lanes_ + 2;
-      const std::int64_t frequency_pitch = tiles * tile_pitch + 1;
-      GuardedArray<T> source(5 * row_pitch + (4 * tiles + 1) * pixel_pitch + this->lanes_, side);
-      GuardedArray<T> to(35 * frequency_pitch + (tiles - 1) * tile_pitch + this->lanes_, side);
-      fill_random(source, this->random_);
-      fill_random(to, this->random_);
-      this->kernels_.winograd.source(source.data(), row_pitch, pixel_pitch, tiles, to.data(),
-                                     tile_pitch, frequency_pitch);
-      for (std::int64_t tile = 0; tile < tiles; ++tile) {
-        for (std::int64_t lane = 0; lane < this->lanes_; ++lane) {
-          Matrix window(6, std::vector<double>(6));
-          for (std::size_t h = 0; h < 6; ++h) {
-            for (std::size_t w = 0; w < 6; ++w) {
-              window[h][w] = source[static_cast<std::int64_t>(h) * row_pitch +
-                                    (4 * tile + static_cast<std::int64_t>(w)) * pixel_pitch + lane];
-            }
-          }
-          const Matrix expected =
-              product(product(kSourceMatrix, window), transposed(kSourceMatrix));
-          for (std::size_t f = 0; f < 36; ++f) {
-            ASSERT_NEAR(
-                to[static_cast<std::int64_t>(f) * frequency_pitch + tile * tile_pitch + lane],
-                expected[f / 6][f % 6], this->tolerance(500));
+  ASSERT_GT(this->kernels_.winograd.count, 0);
+  for (const WinogradKernels<T>& kernels : this->kernels_.winograd) {
+    const auto& [rows, columns] = std::pair{kernels.rows, kernels.columns};
+    const Matrix row_matrix = AxisMatrices(rows).source;
+    const Matrix column_matrix = AxisMatrices(columns).source;
+    const std::int64_t frequencies = rows.frequencies * columns.frequencies;
+    for (const std::int64_t tiles : {1, 2, 5}) {
+      for (const Side side : kSides) {
+        const std::int64_t width = columns.step * (tiles - 1) + columns.inputs;
+        const std::int64_t pixel_pitch = this->lanes_ + 1;
+        const std::int64_t row_pitch = width * pixel_pitch + 3;
+        const std::int64_t tile_pitch = this->lanes_ + 2;
+        const std::int64_t frequency_pitch = tiles * tile_pitch + 1;
+        GuardedArray<T> source(
+            (rows.inputs - 1) * row_pitch + (width - 1) * pixel_pitch + this->lanes_, side);
+        GuardedArray<T> to(
+            (frequencies - 1) * frequency_pitch + (tiles - 1) * tile_pitch + this->lanes_, side);
+        fill_random(source, this->random_);
+        fill_random(to, this->random_);
+        kernels.source(source.data(), row_pitch, pixel_pitch, tiles, to.data(), tile_pitch,
+                       frequency_pitch);
+        for (std::int64_t tile = 0; tile < tiles; ++tile) {
+          for (std::int64_t lane = 0; lane < this->lanes_; ++lane) {
+            const Matrix window =
+                Grid{rows.inputs, columns.inputs}.read([&](std::int64_t h, std::int64_t w) {
+                  return source[h * row_pitch + (columns.step * tile + w) * pixel_pitch + lane];
+                });
+            Grid{rows.frequencies, columns.frequencies}.expect_near(
+                product(product(row_matrix, window), transposed(column_matrix)),
+                this->tolerance(500), [&](std::int64_t i, std::int64_t j) {
+                  return to[(columns.frequencies * i + j) * frequency_pitch + tile * tile_pitch +
+                            lane];
+                });
           }
         }
       }
@@ -206,28 +339,36 @@ TYPED_TEST(WinogradKernelTest, SourceIsTransformedByItsMatrix) {
 TYPED_TEST(WinogradKernelTest, WeightsAreTransformedByTheirMatrix) {
   using T = TypeParam;
   constexpr std::int64_t kSources = 3;
-  for (const bool mirrored : {false, true}) {
-    for (const Side side : kSides) {
-      const std::int64_t tap_pitch = this->lanes_;
-      const std::int64_t to_pitch = this->lanes_ + 2;
-      const std::int64_t frequency_pitch = kSources * to_pitch + 1;
-      GuardedArray<T> weights(kSources * 9 * tap_pitch, side);
-      GuardedArray<T> to(35 * frequency_pitch + (kSources - 1) * to_pitch + this->lanes_, side);
-      fill_random(weights, this->random_);
-      this->kernels_.winograd.weights(mirrored ? weights.data() + 8 * tap_pitch : weights.data(),
-                                      mirrored ? -tap_pitch : tap_pitch, 9 * tap_pitch, kSources,
-                                      to.data(), to_pitch, frequency_pitch);
-      for (std::int64_t s = 0; s < kSources; ++s) {
-        for (std::int64_t lane = 0; lane < this->lanes_; ++lane) {
-          Matrix taps(3, std::vector<double>(3));
-          for (std::size_t t = 0; t < 9; ++t) {
-            const auto tap = static_cast<std::int64_t>(mirrored ? 8 - t : t);
-            taps[t / 3][t % 3] = weights[(s * 9 + tap) * tap_pitch + lane];
-          }
-          const Matrix expected = product(product(kWeightMatrix, taps), transposed(kWeightMatrix));
-          for (std::size_t f = 0; f < 36; ++f) {
-            ASSERT_NEAR(to[static_cast<std::int64_t>(f) * frequency_pitch + s * to_pitch + lane],
-                        expected[f / 6][f % 6], this->tolerance(10));
+  for (const WinogradKernels<T>& kernels : this->kernels_.winograd) {
+    const auto& [rows, columns] = std::pair{kernels.rows, kernels.columns};
+    const Matrix row_matrix = AxisMatrices(rows).weight;
+    const Matrix column_matrix = AxisMatrices(columns).weight;
+    const std::int64_t count = rows.taps * columns.taps;
+    const std::int64_t frequencies = rows.frequencies * columns.frequencies;
+    for (const bool mirrored : {false, true}) {
+      for (const Side side : kSides) {
+        const std::int64_t tap_pitch = this->lanes_;
+        const std::int64_t to_pitch = this->lanes_ + 2;
+        const std::int64_t frequency_pitch = kSources * to_pitch + 1;
+        GuardedArray<T> weights(kSources * count * tap_pitch, side);
+        GuardedArray<T> to(
+            (frequencies - 1) * frequency_pitch + (kSources - 1) * to_pitch + this->lanes_, side);
+        fill_random(weights, this->random_);
+        kernels.weights(mirrored ? weights.data() + (count - 1) * tap_pitch : weights.data(),
+                        mirrored ? -tap_pitch : tap_pitch, count * tap_pitch, kSources, to.data(),
+                        to_pitch, frequency_pitch);
+        for (std::int64_t s = 0; s < kSources; ++s) {
+          for (std::int64_t lane = 0; lane < this->lanes_; ++lane) {
+            const Matrix taps = Grid{rows.taps, columns.taps}.read([&](std::int64_t h,
+                                                                       std::int64_t w) {
+              const std::int64_t tap = columns.taps * h + w;
+              return weights[(s * count + (mirrored ? count - 1 - tap : tap)) * tap_pitch + lane];
+            });
+            Grid{rows.frequencies, columns.frequencies}.expect_near(
+                product(product(row_matrix, taps), transposed(column_matrix)), this->tolerance(100),
+                [&](std::int64_t i, std::int64_t j) {
+                  return to[(columns.frequencies * i + j) * frequency_pitch + s * to_pitch + lane];
+                });
           }
         }
       }
@@ -238,42 +379,49 @@ TYPED_TEST(WinogradKernelTest, WeightsAreTransformedByTheirMatrix) {
 TYPED_TEST(WinogradKernelTest, SumsAreTransformedByTheirMatrix) {
   using T = TypeParam;
   constexpr std::int64_t kTiles = 3;
-  for (const bool with_bias : {false, true}) {
-    for (const Side side : kSides) {
-      const std::int64_t tile_pitch = this->lanes_ + 1;
-      const std::int64_t frequency_pitch = kTiles * tile_pitch + 2;
-      const std::int64_t pixel_pitch = this->lanes_ + 3;
-      const std::int64_t row_pitch = 4 * kTiles * pixel_pitch + 1;
-      GuardedArray<T> sums(35 * frequency_pitch + (kTiles - 1) * tile_pitch + this->lanes_, side);
-      GuardedArray<T> bias(this->lanes_, side);
-      GuardedArray<T> to(3 * row_pitch + (4 * kTiles - 1) * pixel_pitch + this->lanes_, side);
-      fill_random(sums, this->random_);
-      fill_random(bias, this->random_);
-      EXPECT_TRUE(this->kernels_.winograd.sums(sums.data(), tile_pitch, frequency_pitch, kTiles,
-                                               with_bias ? bias.data() : nullptr, to.data(),
-                                               row_pitch, pixel_pitch));
-      for (std::int64_t tile = 0; tile < kTiles; ++tile) {
-        for (std::int64_t lane = 0; lane < this->lanes_; ++lane) {
-          Matrix products(6, std::vector<double>(6));
-          for (std::size_t f = 0; f < 36; ++f) {
-            products[f / 6][f % 6] =
-                sums[static_cast<std::int64_t>(f) * frequency_pitch + tile * tile_pitch + lane];
-          }
-          const Matrix expected = product(product(kSumMatrix, products), transposed(kSumMatrix));
-          for (std::size_t i = 0; i < 4; ++i) {
-            for (std::size_t j = 0; j < 4; ++j) {
-              ASSERT_NEAR(to[static_cast<std::int64_t>(i) * row_pitch +
-                             (4 * tile + static_cast<std::int64_t>(j)) * pixel_pitch + lane],
-                          expected[i][j] + (with_bias ? static_cast<double>(bias[lane]) : 0.0),
-                          this->tolerance(500));
-            }
+  for (const WinogradKernels<T>& kernels : this->kernels_.winograd) {
+    const auto& [rows, columns] = std::pair{kernels.rows, kernels.columns};
+    const Matrix row_matrix = AxisMatrices(rows).sums;
+    const Matrix column_matrix = AxisMatrices(columns).sums;
+    const std::int64_t frequencies = rows.frequencies * columns.frequencies;
+    for (const bool with_bias : {false, true}) {
+      for (const Side side : kSides) {
+        const std::int64_t tile_pitch = this->lanes_ + 1;
+        const std::int64_t frequency_pitch = kTiles * tile_pitch + 2;
+        const std::int64_t pixel_pitch = this->lanes_ + 3;
+        const std::int64_t row_pitch = columns.outputs * kTiles * pixel_pitch + 1;
+        GuardedArray<T> sums(
+            (frequencies - 1) * frequency_pitch + (kTiles - 1) * tile_pitch + this->lanes_, side);
+        GuardedArray<T> bias(this->lanes_, side);
+        GuardedArray<T> to((rows.outputs - 1) * row_pitch +
+                               (columns.outputs * kTiles - 1) * pixel_pitch + this->lanes_,
+                           side);
+        fill_random(sums, this->random_);
+        fill_random(bias, this->random_);
+        EXPECT_TRUE(kernels.sums(sums.data(), tile_pitch, frequency_pitch, kTiles,
+                                 with_bias ? bias.data() : nullptr, to.data(), row_pitch,
+                                 pixel_pitch));
+        for (std::int64_t tile = 0; tile < kTiles; ++tile) {
+          for (std::int64_t lane = 0; lane < this->lanes_; ++lane) {
+            const Matrix products = Grid{rows.frequencies, columns.frequencies}.read(
+                [&](std::int64_t i, std::int64_t j) {
+                  return sums[(columns.frequencies * i + j) * frequency_pitch + tile * tile_pitch +
+                              lane];
+                });
+            const double added = with_bias ? static_cast<double>(bias[lane]) : 0.0;
+            Grid{rows.outputs, columns.outputs}.expect_near(
+                product(product(row_matrix, products), transposed(column_matrix)),
+                this->tolerance(500), [&](std::int64_t i, std::int64_t j) {
+                  return to[i * row_pitch + (columns.outputs * tile + j) * pixel_pitch + lane] -
+                         added;
+                });
           }
         }
+        sums[(frequencies - 1) * frequency_pitch + tile_pitch + this->lanes_ - 1] =
+            std::numeric_limits<T>::infinity();
+        EXPECT_FALSE(kernels.sums(sums.data(), tile_pitch, frequency_pitch, kTiles, nullptr,
+                                  to.data(), row_pitch, pixel_pitch));
       }
-      sums[35 * frequency_pitch + tile_pitch + this->lanes_ - 1] =
-          std::numeric_limits<T>::infinity();
-      EXPECT_FALSE(this->kernels_.winograd.sums(sums.data(), tile_pitch, frequency_pitch, kTiles,
-                                                nullptr, to.data(), row_pitch, pixel_pitch));
     }
   }
 }

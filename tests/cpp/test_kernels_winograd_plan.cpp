@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <tuple>
 #include <utility>
 
 #include "convolution_case.hpp"
@@ -28,7 +29,33 @@ ProblemDescription layer(std::int64_t n, std::int64_t c, std::int64_t k, std::in
   return d;
 }
 
+struct Kind {
+  std::array<std::int64_t, 2> kernel;
+  std::array<std::int64_t, 2> stride;
+  std::int64_t dilation = 1;
+};
+
+/// The same with a kernel of another size and stride, padded as before where it has several taps.
+ProblemDescription layer(std::int64_t n, std::int64_t c, std::int64_t k,
+                         std::array<std::int64_t, 2> size, const Kind& kind) {
+  ProblemDescription d = layer(n, c, k, size[0], size[1]);
+  for (std::size_t a = 0; a < 2; ++a) {
+    const std::int64_t taps = kind.kernel[a];
+    d.kernel[a + 1] = taps;
+    d.stride[a + 1] = kind.stride[a];
+    d.dilation[a + 1] = kind.dilation;
+    d.pad_before[a + 1] = d.pad_after[a + 1] = taps == 1 ? 0 : kind.dilation * (taps / 2);
+  }
+  return d;
+}
+
 constexpr Pass kCorrelations[] = {Pass::forward, Pass::backward_input};
+
+/// Tiles of every kind, kernels of several parts, phases of dilations.
+constexpr Kind kKinds[] = {
+    {{3, 3}, {1, 1}},  {{3, 3}, {2, 2}}, {{4, 4}, {2, 2}},    {{1, 3}, {1, 1}},   {{1, 3}, {1, 2}},
+    {{1, 4}, {1, 2}},  {{3, 1}, {1, 1}}, {{2, 2}, {1, 1}},    {{1, 4}, {1, 1}},   {{5, 5}, {1, 1}},
+    {{1, 11}, {1, 1}}, {{7, 1}, {1, 1}}, {{3, 3}, {1, 1}, 2}, {{1, 7}, {1, 1}, 3}};
 
 TEST(Winograd, TakesEveryOptionOfBothPasses) {
   std::mt19937_64 random(1);
@@ -54,6 +81,32 @@ TEST(Winograd, TakesEveryOptionOfBothPasses) {
   }
 }
 
+/// Images around the tiles of every kind, with padding that puts the first output of a tile
+/// backward within the image or before it, and crops.
+TEST(Winograd, TakesKernelsOfEveryKind) {
+  std::mt19937_64 random(11);
+  for (const Pass pass : kCorrelations) {
+    for (const Kind& kind : kKinds) {
+      for (const std::array<std::int64_t, 2> size :
+           {std::array<std::int64_t, 2>{4, 4}, {7, 16}, {8, 17}, {9, 15}, {18, 23}, {31, 5}}) {
+        for (const std::int64_t padding : {-1, 0, 1, 2}) {
+          for (const Layout layout : {Layout::channels_first, Layout::channels_last}) {
+            ProblemDescription d = layer(2, 5, 19, size, kind);
+            set_types(d, pass, uniform(DataType::float32));
+            d.flip = padding == 2;
+            d.accumulate = padding == 1;
+            for (std::size_t a = 1; a < 3; ++a) {
+              if (d.kernel[a] > 1) d.pad_before[a] += padding - 1;
+            }
+            expect_equal_to_reference(describe(d),
+                                      {.layouts = {layout, layout, layout}, .threads = 2}, random);
+          }
+        }
+      }
+    }
+  }
+}
+
 /// A kernel of one slice and of several, and every mode of padding.
 TEST(Winograd, TakesVolumesAndPadding) {
   std::mt19937_64 random(2);
@@ -64,20 +117,23 @@ TEST(Winograd, TakesVolumesAndPadding) {
                                     {PaddingMode::replicate, 1},
                                     {PaddingMode::circular, 3},
                                     {PaddingMode::constant, 4}}) {
-    ProblemDescription d = layer(2, 7, 9, 6, 11);
-    d.spatial_rank = 3;
-    d.input[0] = 4;
-    d.kernel[0] = depth;
-    d.pad_before = {depth / 2, 4, 1};
-    d.pad_after = {depth, 1, 3};
-    d.padding_mode = mode;
-    if (mode == PaddingMode::constant) d.padding_value = 2.0;
-    for (const Layout layout : {Layout::channels_first, Layout::channels_last, Layout::repeated}) {
-      set_types(d, Pass::forward, uniform(DataType::float32));
-      const Problem problem = describe(d);
-      ASSERT_NO_THROW(Plan(problem, {.algorithm = "winograd"}));
-      const Layout of_output = layout == Layout::repeated ? Layout::channels_first : layout;
-      expect_equal_to_reference(problem, {.layouts = {layout, layout, of_output}}, random);
+    for (const Kind& kind : kKinds) {
+      ProblemDescription d = layer(2, 7, 9, {6, 11}, kind);
+      d.spatial_rank = 3;
+      d.input[0] = 4;
+      d.kernel[0] = depth;
+      d.pad_before = {depth / 2, 4, 3};
+      d.pad_after = {depth, 3, 5};
+      d.padding_mode = mode;
+      if (mode == PaddingMode::constant) d.padding_value = 2.0;
+      for (const Layout layout :
+           {Layout::channels_first, Layout::channels_last, Layout::repeated}) {
+        set_types(d, Pass::forward, uniform(DataType::float32));
+        const Problem problem = describe(d);
+        ASSERT_NO_THROW(Plan(problem, {.algorithm = "winograd"}));
+        const Layout of_output = layout == Layout::repeated ? Layout::channels_first : layout;
+        expect_equal_to_reference(problem, {.layouts = {layout, layout, of_output}}, random);
+      }
     }
   }
 }
@@ -130,12 +186,17 @@ TEST(Winograd, TakesManySmallImagesAndRoundsOfWeights) {
 TEST(Winograd, TransformsWeightsOfFewTilesInPieces) {
   std::mt19937_64 random(10);
   for (const Pass pass : kCorrelations) {
-    for (const auto& [type, layout] : {std::pair{DataType::float32, Layout::channels_first},
-                                       {DataType::float32, Layout::channels_last},
-                                       {DataType::float32, Layout::spread},
-                                       {DataType::float64, Layout::channels_first}}) {
+    for (const auto& [type, layout, kernel, stride] :
+         {std::tuple{DataType::float32, Layout::channels_first, 3, 1},
+          {DataType::float32, Layout::channels_last, 3, 1},
+          {DataType::float32, Layout::spread, 3, 1},
+          {DataType::float64, Layout::channels_first, 3, 1},
+          {DataType::float32, Layout::channels_first, 3, 2},
+          {DataType::float32, Layout::channels_first, 4, 2},
+          {DataType::float32, Layout::channels_last, 4, 2}}) {
       // Odd channels on both sides, groups, several images, a tile at an edge.
-      ProblemDescription d = layer(2, 2 * 69, 2 * 67, 5, 6);
+      ProblemDescription d =
+          layer(2, 2 * 69, 2 * 67, {5 * stride, 6 * stride}, {kernel, kernel}, {stride, stride});
       set_types(d, pass, uniform(type));
       d.groups = 2;
       d.c_per_group = 69;
@@ -169,9 +230,15 @@ TEST(Winograd, StaysWithinTheDocumentedError) {
   std::mt19937_64 random(4);
   for (const Pass pass : kCorrelations) {
     for (const std::int64_t channels : {16, 256, 2048}) {
-      for (const DataType type : {DataType::float32, DataType::float64}) {
+      for (const auto& [type, kind] : {std::pair{DataType::float32, kKinds[0]},
+                                       {DataType::float64, kKinds[0]},
+                                       {DataType::float32, kKinds[1]},
+                                       {DataType::float64, kKinds[1]},
+                                       {DataType::float32, kKinds[2]},
+                                       {DataType::float64, kKinds[2]}}) {
+        const bool forward = pass == Pass::forward;
         ProblemDescription d =
-            pass == Pass::forward ? layer(1, channels, 16, 8, 8) : layer(1, 16, channels, 8, 8);
+            layer(1, forward ? channels : 16, forward ? 16 : channels, {8, 8}, kind);
         set_types(d, pass, uniform(type));
         const Problem problem = describe(d);
         const ProblemTensors tensors(problem, kDense, Side::end);
@@ -210,64 +277,70 @@ void expect_same_kind(const Tensor& actual, const Tensor& expected, double toler
 }
 
 /// What one element of an operand that is not finite, or overflows on the way, does to a result.
-TEST(Winograd, KeepsWhatIsNotFiniteWithinItsWindows) {
-  std::mt19937_64 random(5);
+void expect_windows_kept(Pass pass, const Kind& kind, std::mt19937_64& random) {
   const float infinity = std::numeric_limits<float>::infinity();
-  for (const Pass pass : kCorrelations) {
-    for (const float value : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(),
-                              std::numeric_limits<float>::max()}) {
-      for (const bool in_weight : {false, true}) {
-        for (const Layout layout : {Layout::channels_first, Layout::channels_last}) {
-          ProblemDescription d = layer(2, 7, 9, 9, 13);
-          set_types(d, pass, uniform(DataType::float32));
-          d.spatial_rank = 3;
-          d.input[0] = d.kernel[0] = 2;
-          d.pad_before[0] = 1;
-          d.has_bias = true;
-          const Problem problem = describe(d);
-          const std::array<Layout, 3> layouts{layout, Layout::channels_first, layout};
-          const ProblemTensors tensors(problem, layouts, Side::end);
-          tensors.fill_with_integers(random);
-          const Tensor& source = pass == Pass::forward ? tensors.input() : tensors.output();
-          const TensorView& view = (in_weight ? tensors.weight() : source).view();
-          const std::array<std::int64_t, 5> position =
-              in_weight ? std::array<std::int64_t, 5>{3, 2, 1, 2, 0}
-                        : std::array<std::int64_t, 5>{1, 4, 1, 6, 9};
-          std::int64_t offset = 0;
-          for (std::size_t a = 0; a < 5; ++a) offset += position[a] * view.strides[a];
-          static_cast<float*>(view.data)[offset] = value;
-          const ProblemTensors expected(problem, layouts, Side::end);
-          expected.copy_memory_from(tensors);
-          Plan(problem, {.algorithm = "reference"}).execute(expected.arguments(), nullptr);
-          for (const int threads : {1, 3}) {
-            execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = threads}),
-                            tensors.arguments());
-            const bool large = value == std::numeric_limits<float>::max();
-            // A weight of 3e38 meets zeros and ones: what remains finite may be as large.
-            expect_same_kind(tensors.written(), expected.written(), large ? 1e33 : 1e-3);
-          }
+  for (const float value : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(),
+                            std::numeric_limits<float>::max()}) {
+    for (const bool in_weight : {false, true}) {
+      for (const Layout layout : {Layout::channels_first, Layout::channels_last}) {
+        ProblemDescription d = layer(2, 7, 9, {9 * kind.stride[0], 13 * kind.stride[1]}, kind);
+        set_types(d, pass, uniform(DataType::float32));
+        d.spatial_rank = 3;
+        d.input[0] = d.kernel[0] = 2;
+        d.pad_before[0] = 1;
+        d.has_bias = true;
+        const Problem problem = describe(d);
+        const std::array<Layout, 3> layouts{layout, Layout::channels_first, layout};
+        const ProblemTensors tensors(problem, layouts, Side::end);
+        tensors.fill_with_integers(random);
+        const Tensor& source = pass == Pass::forward ? tensors.input() : tensors.output();
+        const TensorView& view = (in_weight ? tensors.weight() : source).view();
+        const std::array<std::int64_t, 5> position =
+            in_weight ? std::array<std::int64_t, 5>{3, 2, 1, kind.kernel[0] - 1, 0}
+                      : std::array<std::int64_t, 5>{1, 4, 1, 6, 9};
+        std::int64_t offset = 0;
+        for (std::size_t a = 0; a < 5; ++a) offset += position[a] * view.strides[a];
+        static_cast<float*>(view.data)[offset] = value;
+        const ProblemTensors expected(problem, layouts, Side::end);
+        expected.copy_memory_from(tensors);
+        Plan(problem, {.algorithm = "reference"}).execute(expected.arguments(), nullptr);
+        for (const int threads : {1, 3}) {
+          execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = threads}),
+                          tensors.arguments());
+          const bool large = value == std::numeric_limits<float>::max();
+          // A weight of 3e38 meets zeros and ones: what remains finite may be as large.
+          expect_same_kind(tensors.written(), expected.written(), large ? 1e33 : 1e-3);
         }
       }
     }
   }
 }
 
+TEST(Winograd, KeepsWhatIsNotFiniteWithinItsWindows) {
+  std::mt19937_64 random(5);
+  for (const Pass pass : kCorrelations) {
+    for (const Kind& kind : kKinds) expect_windows_kept(pass, kind, random);
+  }
+}
+
 TEST(Winograd, DoesNotDependOnTheNumberOfThreads) {
   std::mt19937_64 random(6);
   for (const Pass pass : kCorrelations) {
-    ProblemDescription d = layer(3, 40, 130, 17, 30);
-    set_types(d, pass, uniform(DataType::float32));
-    const Problem problem = describe(d);
-    const ProblemTensors expected(problem, kDense, Side::end);
-    expected.fill_with_normal_numbers(random);
-    const ProblemTensors tensors(problem, kDense, Side::end);
-    tensors.copy_memory_from(expected);
-    execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = 1}), expected.arguments());
-    for (const int threads : {2, 3, 16, 64}) {
-      for (const bool packed : {false, true}) {
-        execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = threads}),
-                        tensors.arguments(), packed);
-        EXPECT_TRUE(same_memory(tensors.written(), expected.written())) << threads << " threads";
+    for (const Kind& kind : kKinds) {
+      ProblemDescription d = layer(3, 40, 130, {17, 30}, kind);
+      set_types(d, pass, uniform(DataType::float32));
+      const Problem problem = describe(d);
+      const ProblemTensors expected(problem, kDense, Side::end);
+      expected.fill_with_normal_numbers(random);
+      const ProblemTensors tensors(problem, kDense, Side::end);
+      tensors.copy_memory_from(expected);
+      execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = 1}), expected.arguments());
+      for (const int threads : {2, 3, 16, 64}) {
+        for (const bool packed : {false, true}) {
+          execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = threads}),
+                          tensors.arguments(), packed);
+          EXPECT_TRUE(same_memory(tensors.written(), expected.written())) << threads << " threads";
+        }
       }
     }
   }
@@ -282,8 +355,13 @@ TEST(Winograd, RefusesWhatItCannotTransform) {
     return other;
   };
   EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.stride[2] = 2; })));
-  EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.dilation[1] = 2; })));
+  EXPECT_TRUE(
+      refuses("winograd", changed([](auto& p) { p.stride[1] = p.stride[2] = p.dilation[1] = 2; })));
   EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.kernel[1] = 2; })));
+  EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.kernel[1] = p.kernel[2] = 1; })));
+  EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.kernel[1] = p.kernel[2] = 9; })));
+  EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.stride[1] = p.stride[2] = 3; })));
+  EXPECT_FALSE(refuses("winograd", changed([](auto& p) { p.stride[1] = p.stride[2] = 2; })));
   EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.groups = 16, p.c_per_group = 1; })));
   EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.pass = Pass::backward_weight; })));
   EXPECT_TRUE(refuses("winograd", changed([](auto& p) {

@@ -11,6 +11,9 @@ from fastconv import reference
 
 SIZES = (1, 2, 3, 4, 5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 18)
 CHANNELS = (4, 7, 8, 9, 15, 16, 17, 31, 33, 65, 97)
+# Kernel and stride; the first is the usual one.
+KINDS = (((3, 3), 1), ((3, 3), 2), ((4, 4), 2), ((1, 3), 1), ((1, 3), (1, 2)), ((1, 4), (1, 2)))
+KINDS += (((3, 1), 1),)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -38,13 +41,43 @@ def test_channels_around_vectors(rng, channels, layout, dtype):
         check_input_gradient(x.shape, w, random_array(rng, y.shape, dtype), **options)
 
 
+@pytest.mark.parametrize(("kernel", "stride"), KINDS[1:])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize("size", SIZES)
+def test_kernels_of_every_kind(rng, size, layout, kernel, stride):
+    for height, width in {(size, 23), (23, size), (size, size)}:
+        x = random_array(rng, (2, 6, height, width), np.float32)
+        w = random_array(rng, (19, 6, *kernel), np.float32)
+        for wanted in ((1, 1), (2, 3)):
+            padding = np.where(np.array(kernel) > 1, wanted, 0)
+            if np.any((height, width) + 2 * padding < kernel):
+                continue
+            options = {"padding": padding.tolist(), "layout": layout, "algorithm": "winograd"}
+            options["stride"] = stride
+            shape = to_layout(x, layout == "NHWC").shape
+            y = check_forward(to_layout(x, layout == "NHWC"), w, **options)
+            check_input_gradient(shape, w, random_array(rng, y.shape, np.float32), **options)
+
+
+@pytest.mark.parametrize("kernel", [3, 4])
+def test_transposed_convolution(rng, kernel):
+    x = random_array(rng, (2, 24, 9, 14), np.float32)
+    w = random_array(rng, (24, 40, kernel, kernel), np.float32)
+    bias = random_array(rng, (40,), np.float32)
+    options = {"stride": 2, "padding": 1}
+    expected = fastconv.conv_transpose2d(x, w, bias, **options, algorithm="direct")
+    result = fastconv.conv_transpose2d(x, w, bias, **options, algorithm="winograd")
+    np.testing.assert_allclose(result, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize(("kernel", "stride"), KINDS[:3])
 @pytest.mark.parametrize("channels", [64, 256, 1024])
 @pytest.mark.parametrize(("dtype", "bound"), [(np.float32, 1e-5), (np.float64, 1e-13)])
-def test_error_of_unit_normal_numbers(rng, channels, dtype, bound):
+def test_error_of_unit_normal_numbers(rng, channels, dtype, bound, kernel, stride):
     x = random_array(rng, (1, channels, 12, 12), dtype)
-    w = random_array(rng, (32, channels, 3, 3), dtype)
-    truth = reference.conv(x.astype(np.float64), w.astype(np.float64))
-    error = np.abs(fastconv.conv2d(x, w, algorithm="winograd") - truth)
+    w = random_array(rng, (32, channels, *kernel), dtype)
+    truth = reference.conv(x.astype(np.float64), w.astype(np.float64), stride=stride)
+    error = np.abs(fastconv.conv2d(x, w, stride=stride, algorithm="winograd") - truth)
     assert error.max() <= bound * np.abs(truth).max()
 
 

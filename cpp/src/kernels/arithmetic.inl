@@ -9,3 +9,12 @@ inline T wrapping_add(T a, T b) {
   using Element = typename Arithmetic<T>::Type;
   return static_cast<T>(static_cast<Element>(a) + static_cast<Element>(b));
 }
+
+/// One row on, out of the compiler's sight: it would compute the places of all rows before the
+/// first tile and keep them in memory.
+template <class T>
+[[gnu::always_inline]] inline T* next_row(T* row, std::int64_t pitch) {
+  row += pitch;
+  __asm__("" : "+r"(row));
+  return row;
+}

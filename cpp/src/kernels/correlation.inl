@@ -20,15 +20,6 @@ enum class LanesAlong { pixels, channels };
 template <class V>
 constexpr bool kStarts = requires { V::kStarts; };
 
-/// One row on, out of the compiler's sight: it would compute the places of all rows before the
-/// first tile and keep them in memory.
-template <class T>
-[[gnu::always_inline]] inline T* next_row(T* row, std::int64_t pitch) {
-  row += pitch;
-  __asm__("" : "+r"(row));
-  return row;
-}
-
 template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors, class V = Vec<T>>
 void correlation_tile(const CorrelationWeights<T>& weights, const CorrelationSource<T>& source,
                       std::int64_t depth, const CorrelationSums<T>& out) {

@@ -2,10 +2,10 @@
 /// no dynamic initialiser, and nothing of the standard library that has code: whatever leaked out
 /// of here under a shared name could replace baseline code with instructions that an older
 /// processor lacks.
+#include <iterator>
 #include <utility>
 
 #include "kernels/kernel_table.hpp"
-#include "kernels/winograd_points.hpp"
 #include "simd/vec.hpp"
 
 namespace fastconv::FASTCONV_ISA_NAMESPACE {
@@ -121,7 +121,7 @@ constexpr TypedKernels<T> make_typed_kernels() {
   if constexpr (kIsFloating<T>) {
     kernels.interleave_rows = interleave_rows<T>;
     kernels.matrix_product = {kMatrixProduct<T>.entries, kMatrixProduct<T>.count};
-    kernels.winograd = {winograd_source<T>, winograd_weights<T>, winograd_sums<T>};
+    kernels.winograd = {kWinograd<T>, static_cast<int>(std::size(kWinograd<T>))};
     kernels.vectors_from_planes = vectors_from_planes<T>;
     kernels.vectors_from_pixels = vectors_from_pixels<T>;
     kernels.activate = activate<T>;

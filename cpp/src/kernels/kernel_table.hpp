@@ -6,6 +6,7 @@
 #include "fastconv/problem.hpp"
 #include "kernels/depthwise_kernels.hpp"
 #include "kernels/fft_kernels.hpp"
+#include "kernels/winograd_points.hpp"
 
 /// What one instruction set offers to the algorithms: microkernels with their tile sizes beside
 /// them, and the rows that carry data in and out of tiles. Kernels know nothing of threads,
@@ -231,20 +232,24 @@ using VectorsFunction = void (*)(const T* from, std::int64_t from_pitch, BlockSh
 template <class T>
 using ActivateFunction = void (*)(T* values, std::int64_t count, Activation activation);
 
-/// The transforms of F(4x4, 3x3) (winograd_points.hpp), each for one vector of channels.
+/// The transforms of a tile (winograd_points.hpp), each for one vector of channels. Frequency f is
+/// that of row f / columns.frequencies and column f % columns.frequencies.
 template <class T>
 struct WinogradKernels {
+  winograd::TileAxis rows;
+  winograd::TileAxis columns;
   /// to[f * frequency_pitch + tile * tile_pitch] = (B^T d B)_f for tiles side by side: the window
-  /// of a tile is 6 x 6 pixels from source[4 * tile * pixel_pitch] on.
+  /// of a tile is rows.inputs x columns.inputs pixels from
+  /// source[columns.step * tile * pixel_pitch] on.
   void (*source)(const T* source, std::int64_t row_pitch, std::int64_t pixel_pitch,
                  std::int64_t tiles, T* to, std::int64_t tile_pitch, std::int64_t frequency_pitch);
-  /// to[f * frequency_pitch + s * to_pitch] = (G g G^T)_f of the 3 x 3 taps `tap_pitch` apart from
-  /// weights[s * source_pitch] on.
+  /// to[f * frequency_pitch + s * to_pitch] = (G g G^T)_f of the rows.taps x columns.taps taps
+  /// `tap_pitch` apart from weights[s * source_pitch] on.
   void (*weights)(const T* weights, std::int64_t tap_pitch, std::int64_t source_pitch,
                   std::int64_t sources, T* to, std::int64_t to_pitch, std::int64_t frequency_pitch);
-  /// to[i * row_pitch + (4 * tile + j) * pixel_pitch] = (A^T m A)_ij + bias, m the sums of a tile
-  /// as `source` lays them out; false if a result before the bias is infinite or NaN.
-  /// The bias of each lane, or null.
+  /// to[i * row_pitch + (columns.outputs * tile + j) * pixel_pitch] = (A^T m A)_ij + bias, m the
+  /// sums of a tile as `source` lays them out; false if a result before the bias is infinite or
+  /// NaN. The bias of each lane, or null.
   bool (*sums)(const T* sums, std::int64_t tile_pitch, std::int64_t frequency_pitch,
                std::int64_t tiles, const T* bias, T* to, std::int64_t row_pitch,
                std::int64_t pixel_pitch);
@@ -271,7 +276,7 @@ struct TypedKernels {
   // Null, and none, for integers.
   InterleaveRowsFunction<T> interleave_rows;
   KernelSpan<MatrixProductKernel<T>> matrix_product;
-  WinogradKernels<T> winograd;
+  KernelSpan<WinogradKernels<T>> winograd;
   VectorsFunction<T> vectors_from_planes;
   VectorsFunction<T> vectors_from_pixels;
   ActivateFunction<T> activate;

@@ -1,6 +1,7 @@
-/// F(4x4, 3x3) where all tiles fit one block and weights are large: a transformed weight is used
-/// once, by all tiles. So it is made just before, and the transformed weights, four times as many
-/// as the plain ones, never leave the second-level cache. D, U and M as in winograd_plan.cpp.
+/// The same where all tiles fit one block and weights are large: a transformed weight is used
+/// once, by all tiles. So it is made just before, and the transformed weights, at least four times
+/// as many as the plain ones, never leave the second-level cache. D, U and M as in
+/// winograd_plan.cpp.
 ///
 ///     parallel for each group, vector of source channels
 ///       for each box of tiles: pack the padded source as pixels, transform it to D       [L3]
@@ -13,8 +14,8 @@
 ///
 /// D is [group][f][tile][source channel], U is [f][source channel][destination channel of the
 /// panel], M is [f][tile][destination channel of the panel]. Packed weights are the plain ones,
-/// vectors of destination channels side by side: reading four times as much from memory would take
-/// longer than to transform them.
+/// vectors of destination channels side by side: reading several times as much from memory would
+/// take longer than to transform them.
 #include <algorithm>
 
 #include "algorithms/winograd/panels.hpp"
@@ -44,14 +45,16 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
         panels_(make_panels(kernels_, vectors_,
                             ceil_divide(vectors_, ceil_divide(threads, geometry_.groups)))),
         padded_sources_(ceil_divide(geometry_.source_channels, lanes_) * lanes_),
-        source_pitch_(geometry_.depth_taps * padded_sources_),
-        block_{0, geometry_.images * geometry_.tiles[0], 0, geometry_.tiles[1]},
+        source_pitch_(geometry_.parts() * padded_sources_),
+        block_{0, geometry_.images * geometry_.axes[0].tiles, 0, geometry_.axes[1].tiles},
         slot_size_((block_.tiles() + kMostProductRows) * source_pitch_ + lanes_) {
     std::int64_t widest = 0;
     for (const Panel<T>& panel : panels_) widest = std::max(widest, panel.vectors);
     panel_channels_ = widest * lanes_;
-    const std::int64_t source_bytes =
-        kFrequencies * panel_channels_ * static_cast<std::int64_t>(sizeof(T));
+    // As if panels were not made narrower for several threads: what is added up together decides
+    // about the bits of the result.
+    const std::int64_t source_bytes = geometry_.frequencies() * widest_panel(kernels_) * lanes_ *
+                                      static_cast<std::int64_t>(sizeof(T));
     constexpr std::int64_t kGathered = WeightTransform<T>::kGatheredSources;
     piece_ = std::clamp(kPieceBytes / source_bytes / kGathered * kGathered, kGathered, kDepthPiece);
   }
@@ -70,9 +73,9 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
     const WeightTransform<T> transform(geometry_, weight, kernels_);
     parallel_for(geometry_.groups * vectors_, threads_, [&](std::int64_t index, int) {
       for_each_gathered(0, geometry_.source_channels, [&](std::int64_t source, std::int64_t count) {
-        for (std::int64_t tap = 0; tap < geometry_.depth_taps; ++tap) {
-          transform.gather(index / vectors_, index % vectors_ * lanes_, tap, source, count,
-                           static_cast<T*>(packed) + packed_offset(index, tap, source));
+        for (std::int64_t part = 0; part < geometry_.parts(); ++part) {
+          transform.gather(index / vectors_, index % vectors_ * lanes_, part, source, count,
+                           static_cast<T*>(packed) + packed_offset(index, part, source));
         }
       });
     });
@@ -100,7 +103,7 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
 
   std::string description() const override {
     const auto& kernel = *panels_.front().kernels.back();
-    return "F(4x4, 3x3), " + std::to_string(block_.tiles()) + " tiles at once, " +
+    return tile_name(geometry_) + ", " + std::to_string(block_.tiles()) + " tiles at once, " +
            std::to_string(kernel.rows) + " tiles x " + std::to_string(kernel.vectors * lanes_) +
            " channels in registers, weights transformed for " + std::to_string(piece_) +
            " channels at a time";
@@ -130,12 +133,12 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
 
   /// Plain weights of one vector of destination channels.
   std::int64_t vector_weights() const {
-    return geometry_.depth_taps * geometry_.source_channels * WeightTransform<T>::kTaps * lanes_;
+    return geometry_.parts() * geometry_.source_channels * geometry_.part_taps() * lanes_;
   }
   /// `vector` counts those of all groups.
-  std::int64_t packed_offset(std::int64_t vector, std::int64_t tap, std::int64_t source) const {
+  std::int64_t packed_offset(std::int64_t vector, std::int64_t part, std::int64_t source) const {
     return vector * vector_weights() +
-           (tap * geometry_.source_channels + source) * WeightTransform<T>::kTaps * lanes_;
+           (part * geometry_.source_channels + source) * geometry_.part_taps() * lanes_;
   }
 
   std::int64_t frequency_pitch() const { return piece_ * panel_channels_ + lanes_; }
@@ -154,20 +157,21 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
     const auto take = [&](std::int64_t count) {
       return arena.take<T>(static_cast<std::size_t>(count));
     };
-    const std::int64_t columns = SourcePacker<T>::rows_of(block_.columns);
     ThreadMemory memory{};
-    memory.pixels = take(SourcePacker<T>::rows_of(geometry_.tiles[0]) * columns * lanes_);
-    memory.weights = take(kFrequencies * frequency_pitch());
-    memory.sums = take(kFrequencies * sums_pitch());
+    memory.pixels = take(geometry_.axes[0].inputs_of(geometry_.axes[0].tiles) *
+                         geometry_.axes[1].inputs_of(block_.columns) * lanes_);
+    memory.weights = take(geometry_.frequencies() * frequency_pitch());
+    memory.sums = take(geometry_.frequencies() * sums_pitch());
     memory.scratch =
-        take(std::max(columns * lanes_, ResultWriter<T>::scratch_size(block_.columns, lanes_)));
+        take(std::max(SourcePacker<T>::scratch_size(geometry_, block_.columns, lanes_),
+                      ResultWriter<T>::scratch_size(geometry_, block_.columns, lanes_)));
     return memory;
   }
 
   Workspace lay_out(Arena& arena) const {
     Workspace memory{};
-    memory.source =
-        arena.take<T>(static_cast<std::size_t>(geometry_.groups * kFrequencies * slot_size_));
+    memory.source = arena.take<T>(
+        static_cast<std::size_t>(geometry_.groups * geometry_.frequencies() * slot_size_));
     memory.bias = arena.take<T>(
         problem_.has_bias ? static_cast<std::size_t>(geometry_.groups * vectors_ * lanes_) : 0);
     Arena one(nullptr);
@@ -189,27 +193,29 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
       const std::int64_t group = index / count / geometry_.depth_taps;
       const std::int64_t tap = index / count % geometry_.depth_taps;
       const std::int64_t c = index % count * lanes_;
-      T* to = memory.source + group * kFrequencies * slot_size_ + tap * padded_sources_ + c;
-      for_each_box(
-          geometry_, block_, geometry_.tiles[0], [&](const TileBox& box, std::int64_t tile) {
-            packer.transform(box, tap, group * channels + c, std::min(lanes_, channels - c),
-                             thread_memory.scratch, thread_memory.pixels, to + tile * source_pitch_,
-                             source_pitch_, slot_size_);
-          });
+      T* to = memory.source + group * geometry_.frequencies() * slot_size_ +
+              tap * geometry_.slice_parts() * padded_sources_ + c;
+      for_each_box(geometry_, block_, geometry_.axes[0].tiles,
+                   [&](const TileBox& box, std::int64_t tile) {
+                     packer.transform(
+                         box, tap, group * channels + c, std::min(lanes_, channels - c),
+                         thread_memory.scratch, thread_memory.pixels,
+                         {to + tile * source_pitch_, padded_sources_, source_pitch_, slot_size_});
+                   });
     });
   }
 
   /// The sums of a panel.
   void multiply(const Call& call, std::int64_t group, const Panel<T>& panel,
                 const ThreadMemory& memory) const {
-    const T* source = call.source + group * kFrequencies * slot_size_;
+    const T* source = call.source + group * geometry_.frequencies() * slot_size_;
     bool adds = false;
-    for (std::int64_t tap = 0; tap < geometry_.depth_taps; ++tap) {
+    for (std::int64_t part = 0; part < geometry_.parts(); ++part) {
       for (std::int64_t first = 0; first < geometry_.source_channels; first += piece_) {
         const std::int64_t count = std::min(piece_, geometry_.source_channels - first);
-        transform_weights(call, group, panel, tap, first, count, memory.weights);
-        for (std::int64_t f = 0; f < kFrequencies; ++f) {
-          panel.multiply(source + f * slot_size_ + tap * padded_sources_ + first, source_pitch_,
+        transform_weights(call, group, panel, part, first, count, memory.weights);
+        for (std::int64_t f = 0; f < geometry_.frequencies(); ++f) {
+          panel.multiply(source + f * slot_size_ + part * padded_sources_ + first, source_pitch_,
                          memory.weights + f * frequency_pitch(), count, block_.tiles(),
                          memory.sums + f * sums_pitch(), panel.vectors * lanes_, adds);
         }
@@ -220,27 +226,26 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
 
   /// While the weights of a vector are transformed, those of the next are fetched.
   void transform_weights(const Call& call, std::int64_t group, const Panel<T>& panel,
-                         std::int64_t tap, std::int64_t first, std::int64_t count, T* to) const {
-    constexpr std::int64_t kTaps = WeightTransform<T>::kTaps;
-    constexpr std::int64_t kTogether = 4;  // source channels between fetches
+                         std::int64_t part, std::int64_t first, std::int64_t count, T* to) const {
+    constexpr std::int64_t kTogether = 2;  // source channels between fetches
     alignas(kAlignment) T gathered[WeightTransform<T>::kMostGathered];
     const std::int64_t width = panel.vectors * lanes_;
     for_each_gathered(first, first + count, [&](std::int64_t source, std::int64_t sources) {
       for (std::int64_t v = 0; v < panel.vectors; ++v) {
         const T* taps = gathered;
         if (call.packed != nullptr) {
-          taps = call.packed + packed_offset(group * vectors_ + panel.first + v, tap, source);
+          taps = call.packed + packed_offset(group * vectors_ + panel.first + v, part, source);
         } else {
-          call.transform.gather(group, (panel.first + v) * lanes_, tap, source, sources, gathered);
+          call.transform.gather(group, (panel.first + v) * lanes_, part, source, sources, gathered);
         }
-        LinesAhead ahead = next_weights(call, group, panel, tap, source, v);
+        LinesAhead ahead = next_weights(call, group, panel, part, source, v);
         ahead.share_out(ceil_divide(sources, kTogether));
         T* vectors = to + (source - first) * width + v * lanes_;
         for (std::int64_t s = 0; s < sources; s += kTogether) {
-          call.transform.transform_gathered(taps + s * kTaps * lanes_,
+          ahead.fetch();
+          call.transform.transform_gathered(taps + s * geometry_.part_taps() * lanes_,
                                             std::min(kTogether, sources - s), vectors + s * width,
                                             width, frequency_pitch());
-          ahead.fetch();
         }
       }
     });
@@ -248,7 +253,7 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
 
   /// What comes after vector v of these source channels.
   LinesAhead next_weights(const Call& call, std::int64_t group, const Panel<T>& panel,
-                          std::int64_t tap, std::int64_t source, std::int64_t v) const {
+                          std::int64_t part, std::int64_t source, std::int64_t v) const {
     constexpr std::int64_t kGathered = WeightTransform<T>::kGatheredSources;
     if (++v == panel.vectors) {
       v = 0;
@@ -257,11 +262,11 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
     }
     const std::int64_t sources = std::min(kGathered, geometry_.source_channels - source);
     if (call.packed == nullptr) {
-      return call.transform.lines_of(group, (panel.first + v) * lanes_, tap, source, sources);
+      return call.transform.lines_of(group, (panel.first + v) * lanes_, part, source, sources);
     }
-    const T* packed = call.packed + packed_offset(group * vectors_ + panel.first + v, tap, source);
+    const T* packed = call.packed + packed_offset(group * vectors_ + panel.first + v, part, source);
     return {reinterpret_cast<const std::byte*>(packed), 1, 0,
-            sources * WeightTransform<T>::kTaps * lanes_ * static_cast<std::int64_t>(sizeof(T))};
+            sources * geometry_.part_taps() * lanes_ * static_cast<std::int64_t>(sizeof(T))};
   }
 
   void write(const ResultWriter<T>& writer, std::int64_t group, const Panel<T>& panel,

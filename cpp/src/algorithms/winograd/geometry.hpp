@@ -3,63 +3,103 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <string>
 
 #include "ceil_divide.hpp"
 #include "fastconv/problem.hpp"
 #include "fastconv/tensor_view.hpp"
-#include "kernels/winograd_points.hpp"
+#include "kernels/kernel_table.hpp"
 #include "padding.hpp"
 
 namespace fastconv::winograd {
 
-/// Either pass as a correlation of a source (forward the input, backward the gradient of the
-/// output) with a kernel that may be mirrored: position o of the destination reads
-/// source[o + first + a] for the taps a.
-struct Geometry {
-  explicit Geometry(const Problem& problem)
-      : forward(problem.pass == Pass::forward),
-        mirrored(problem.flip == forward),
-        depth(forward ? problem.axes[0].output : problem.axes[0].input),
-        source_depth(forward ? problem.axes[0].input : problem.axes[0].output),
-        depth_taps(problem.axes[0].kernel),
-        first_depth(forward ? -problem.axes[0].pad_before
-                            : problem.axes[0].pad_before - (problem.axes[0].kernel - 1)),
-        images(problem.n * depth),
-        groups(problem.g),
-        source_channels((forward ? problem.c : problem.k) / problem.g),
-        destination_channels((forward ? problem.k : problem.c) / problem.g),
-        mode(forward ? problem.padding_mode : PaddingMode::zeros),
-        fill(mode == PaddingMode::constant ? problem.padding_value.real() : 0.0) {
-    for (std::size_t a = 0; a < 2; ++a) {
-      const Axis& axis = problem.axes[a + 1];
-      source_size[a] = forward ? axis.input : axis.output;
-      destination_size[a] = forward ? axis.output : axis.input;
-      first[a] = forward ? -axis.pad_before : axis.pad_before - 2;
-      tiles[a] = ceil_divide(destination_size[a], kTileOutputs);
-    }
+/// How tiles compute a spatial axis, if they can.
+std::optional<TileAxis> tile_axis(const Axis& axis, Pass pass);
+
+/// The kernels of tiles whose axes are these, or null.
+template <class T>
+const WinogradKernels<T>* find_kernels(const TypedKernels<T>& kernels, const TileAxis& rows,
+                                       const TileAxis& columns) {
+  for (const WinogradKernels<T>& candidate : kernels.winograd) {
+    if (candidate.rows == rows && candidate.columns == columns) return &candidate;
   }
+  return nullptr;
+}
+
+/// A spatial axis, cut into tiles. With a dilation the outputs are those of several phases: every
+/// `dilation`th output reads every `dilation`th position, and is an axis without a dilation. Tile t
+/// of a phase computes its outputs from start + tile.outputs * t on, and reads the inputs of its
+/// window from tile.step * t on. More taps than a tile has are parts, whose inputs begin later.
+struct AxisGeometry {
+  AxisGeometry() = default;
+  AxisGeometry(const Axis& axis, Pass pass);
+
+  /// The inputs of a phase: input i is the source's element at origin + dilation * i. No output
+  /// reads those from `end` on.
+  struct Window {
+    std::int64_t origin;
+    std::int64_t end;
+  };
+
+  Window window(std::int64_t phase) const;
+  /// Outputs of a phase.
+  std::int64_t outputs_of(std::int64_t phase) const {
+    return ceil_divide(destination_size - phase, dilation);
+  }
+  /// Inputs of so many tiles side by side, for all parts of the kernel.
+  std::int64_t inputs_of(std::int64_t count) const {
+    return tile.step * (count - 1) + tile.inputs + tile.taps * (parts - 1);
+  }
+  /// The source position that a tap multiplies for a position of the destination, if it meets one;
+  /// it may lie in the padding.
+  std::optional<std::int64_t> source_position(std::int64_t destination, std::int64_t tap) const;
+
+  TileAxis tile{};
+  bool forward = true;
+  std::int64_t source_size = 1;
+  std::int64_t destination_size = 1;
+  std::int64_t taps = 1;
+  std::int64_t parts = 1;     ///< of the kernel
+  std::int64_t stride = 1;    ///< of the convolution
+  std::int64_t dilation = 1;  ///< likewise
+  std::int64_t phases = 1;
+  std::int64_t offset = 0;  ///< of tap 0 and output 0, in positions of the convolution's input
+  std::int64_t start = 0;   ///< 0, or -1 for an output that does not exist
+  std::int64_t tiles = 1;   ///< of a phase
+};
+
+/// Either pass as a correlation of a source (forward the input, backward the gradient of the
+/// output) with a kernel that may be mirrored. The axes of the problem have tiles.
+struct Geometry {
+  explicit Geometry(const Problem& problem);
+
+  /// What `images` counts: the phases of one slice of one item of the batch.
+  struct Image {
+    std::int64_t item;
+    std::int64_t slice;
+    std::array<std::int64_t, 2> phase;
+  };
+  Image image_of(std::int64_t index) const;
 
   const TensorView& source(const TensorView& input, const TensorView& output) const {
     return forward ? input : output;
   }
-
-  /// Elements from the view's beginning to an image of the destination: one slice of one item of
-  /// the batch.
-  std::int64_t destination_offset(const TensorView& view, std::int64_t image) const {
-    return image / depth * view.strides[0] + image % depth * view.strides[2];
+  /// The slice of the source that one of the destination meets with a tap of the kernel's depth, or
+  /// -1 where it lies in the padding.
+  std::int64_t source_slice(std::int64_t slice, std::int64_t depth_tap) const {
+    return padded_source(slice + first_depth + depth_tap, source_depth, mode);
   }
-  /// The slice of the source that an image meets with a tap of the kernel's depth, or -1 where it
-  /// lies in the padding.
-  std::int64_t source_slice(std::int64_t image, std::int64_t tap) const {
-    return padded_source(image % depth + first_depth + tap, source_depth, mode);
+  std::int64_t frequencies() const {
+    return axes[0].tile.frequencies * std::int64_t{axes[1].tile.frequencies};
   }
-  std::int64_t source_offset(const TensorView& view, std::int64_t image, std::int64_t slice) const {
-    return image / depth * view.strides[0] + slice * view.strides[2];
-  }
-  /// The element of the kernel that stands at a tap of an axis.
-  std::int64_t kernel_element(std::int64_t tap, std::int64_t taps) const {
-    return mirrored ? taps - 1 - tap : tap;
-  }
+  std::int64_t tiles() const { return images * axes[0].tiles * axes[1].tiles; }
+  /// Of one part of the kernel.
+  std::int64_t part_taps() const { return axes[0].tile.taps * std::int64_t{axes[1].tile.taps}; }
+  /// Parts of one slice of the kernel.
+  std::int64_t slice_parts() const { return axes[0].parts * axes[1].parts; }
+  /// Each counts as further source channels.
+  std::int64_t parts() const { return depth_taps * slice_parts(); }
 
   bool forward;
   bool mirrored;       ///< the kernel, along every axis
@@ -67,17 +107,17 @@ struct Geometry {
   std::int64_t source_depth;
   std::int64_t depth_taps;
   std::int64_t first_depth;
-  std::int64_t images;  ///< slices of all items of the batch
   std::int64_t groups;
   std::int64_t source_channels;       ///< of one group
   std::int64_t destination_channels;  ///< likewise
   PaddingMode mode;
   double fill;  ///< what stands in the padding
-  std::array<std::int64_t, 2> source_size{};
-  std::array<std::int64_t, 2> destination_size{};
-  std::array<std::int64_t, 2> first{};
-  std::array<std::int64_t, 2> tiles{};  ///< of one image
+  std::array<AxisGeometry, 2> axes;
+  std::int64_t images;
 };
+
+/// Such as "F(4x4, 3x3)": outputs of a tile and taps.
+std::string tile_name(const Geometry& geometry);
 
 /// Tiles side by side and below each other within one image.
 struct TileBox {
@@ -102,11 +142,11 @@ struct TileBlock {
 template <class Body>
 void for_each_box(const Geometry& geometry, const TileBlock& block, std::int64_t most_rows,
                   Body&& body) {
+  const std::int64_t image_rows = geometry.axes[0].tiles;
   for (std::int64_t row = block.first_row; row < block.end_row;) {
-    const std::int64_t image_row = row % geometry.tiles[0];
-    const std::int64_t rows =
-        std::min({most_rows, block.end_row - row, geometry.tiles[0] - image_row});
-    body(TileBox{row / geometry.tiles[0], image_row, rows, block.column, block.columns},
+    const std::int64_t image_row = row % image_rows;
+    const std::int64_t rows = std::min({most_rows, block.end_row - row, image_rows - image_row});
+    body(TileBox{row / image_rows, image_row, rows, block.column, block.columns},
          (row - block.first_row) * block.columns);
     row += rows;
   }

@@ -5,13 +5,17 @@
 namespace fastconv::winograd {
 
 template <class T>
-std::vector<Panel<T>> make_panels(const TypedKernels<T>& kernels, std::int64_t vectors,
-                                  std::int64_t most) {
+std::int64_t widest_panel(const TypedKernels<T>& kernels) {
   const auto intensity = [](const MatrixProductKernel<T>& kernel) {
     return static_cast<double>(kernel.rows * kernel.vectors) / (kernel.rows + kernel.vectors);
   };
-  const auto& best = *std::ranges::max_element(kernels.matrix_product, {}, intensity);
-  const std::int64_t widest = std::min<std::int64_t>(best.vectors, most);
+  return std::ranges::max_element(kernels.matrix_product, {}, intensity)->vectors;
+}
+
+template <class T>
+std::vector<Panel<T>> make_panels(const TypedKernels<T>& kernels, std::int64_t vectors,
+                                  std::int64_t most) {
+  const std::int64_t widest = std::min(widest_panel(kernels), most);
   std::vector<Panel<T>> panels;
   for (std::int64_t first = 0; first < vectors;) {
     // Two halves keep more accumulators busy than a full tile and a sliver.
@@ -38,6 +42,8 @@ std::vector<Panel<T>> make_panels(const TypedKernels<T>& kernels, std::int64_t v
   return panels;
 }
 
+template std::int64_t widest_panel(const TypedKernels<float>&);
+template std::int64_t widest_panel(const TypedKernels<double>&);
 template std::vector<Panel<float>> make_panels(const TypedKernels<float>&, std::int64_t,
                                                std::int64_t);
 template std::vector<Panel<double>> make_panels(const TypedKernels<double>&, std::int64_t,

@@ -36,6 +36,10 @@ struct Panel {
   }
 };
 
+/// Vectors of the kernel that does most for each load.
+template <class T>
+std::int64_t widest_panel(const TypedKernels<T>& kernels);
+
 /// So many vectors of channels in panels for the kernel that does most for each load, each of at
 /// most `most` vectors.
 template <class T>

@@ -6,6 +6,16 @@
 #include "runtime/aligned_buffer.hpp"
 
 namespace fastconv::winograd {
+namespace {
+
+/// Pixels in a row of tiles, in whole vectors of them; an output that does not exist counts twice,
+/// for the square that is transposed last may begin one pixel later.
+std::int64_t scratch_columns(const Geometry& geometry, std::int64_t tiles, std::int64_t lanes) {
+  const AxisGeometry& axis = geometry.axes[1];
+  return ceil_divide(axis.tile.outputs * tiles - axis.start, lanes) * lanes;
+}
+
+}  // namespace
 
 template <class T>
 const T* read_bias(const Problem& problem, const Geometry& geometry, const Arguments& arguments,
@@ -32,47 +42,66 @@ ResultWriter<T>::ResultWriter(const Problem& problem, const Geometry& geometry,
       weight_(arguments.weight),
       destination_(geometry.forward ? arguments.output : arguments.input),
       kernels_(kernels),
+      transforms_(*find_kernels(kernels, geometry.axes[0].tile, geometry.axes[1].tile)),
       bias_(bias),
       channels_last_(destination_.strides[1] == 1) {}
 
-/// Four rows of pixels in whole squares of lanes x lanes, and one row of planes.
+/// The rows of a tile as pixels in whole squares of lanes x lanes, and one row of planes.
 template <class T>
-std::int64_t ResultWriter<T>::scratch_size(std::int64_t tiles, std::int64_t lanes) {
-  const std::int64_t columns = ceil_divide(kTileOutputs * tiles, lanes) * lanes;
-  return (kTileOutputs + 1) * columns * lanes;
+std::int64_t ResultWriter<T>::scratch_size(const Geometry& geometry, std::int64_t tiles,
+                                           std::int64_t lanes) {
+  return (geometry.axes[0].tile.outputs + 1) * scratch_columns(geometry, tiles, lanes) * lanes;
+}
+
+template <class T>
+typename ResultWriter<T>::Extent ResultWriter<T>::extent_of(const AxisGeometry& axis,
+                                                            std::int64_t phase, std::int64_t tile,
+                                                            std::int64_t tiles) const {
+  const std::int64_t begin = axis.start + axis.tile.outputs * tile;
+  const std::int64_t first = std::max<std::int64_t>(begin, 0);
+  const std::int64_t end = std::min(begin + axis.tile.outputs * tiles, axis.outputs_of(phase));
+  return {first - begin, phase + axis.dilation * first, std::max<std::int64_t>(end - first, 0),
+          end - first == axis.tile.outputs * tiles};
 }
 
 template <class T>
 void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t first,
                             const Sums& sums, T* scratch) const {
   const std::int64_t lanes = kernels_.lanes;
+  const Geometry::Image image = geometry_.image_of(row.image);
+  const Extent rows = extent_of(geometry_.axes[0], image.phase[0], row.row, 1);
+  const Extent columns = extent_of(geometry_.axes[1], image.phase[1], row.column, row.columns);
+  if (rows.count == 0 || columns.count == 0) return;
   Region region{};
-  region.image = row.image;
+  region.item = image.item;
+  region.slice = image.slice;
   region.group = group;
   region.channel = first;
   region.channels = std::min(lanes, geometry_.destination_channels - first);
-  region.h = kTileOutputs * row.row;
-  region.w = kTileOutputs * row.column;
-  region.rows = std::min<std::int64_t>(kTileOutputs, geometry_.destination_size[0] - region.h);
-  region.columns = std::min(kTileOutputs * row.columns, geometry_.destination_size[1] - region.w);
+  region.h = rows.first;
+  region.w = columns.first;
+  region.rows = rows.count;
+  region.columns = columns.count;
   const std::int64_t padded_channels = ceil_divide(geometry_.destination_channels, lanes) * lanes;
   const T* bias = bias_ != nullptr ? bias_ + group * padded_channels + first : nullptr;
   const auto& strides = destination_.strides;
-  T* to = static_cast<T*>(destination_.data) +
-          geometry_.destination_offset(destination_, row.image) +
+  const std::int64_t row_step = strides[3] * geometry_.axes[0].dilation;
+  const std::int64_t column_step = strides[4] * geometry_.axes[1].dilation;
+  T* to = static_cast<T*>(destination_.data) + image.item * strides[0] + image.slice * strides[2] +
           (group * geometry_.destination_channels + first) * strides[1] + region.h * strides[3] +
           region.w * strides[4];
 
-  const bool whole = region.rows == kTileOutputs && region.columns == kTileOutputs * row.columns &&
-                     region.channels == lanes;
+  const bool whole = rows.whole && columns.whole && region.channels == lanes;
   const bool in_place = channels_last_ && whole && !problem_.accumulate;
-  const std::int64_t columns = ceil_divide(kTileOutputs * row.columns, lanes) * lanes;
-  const Pixels pixels =
-      in_place ? Pixels{to, strides[3], strides[4]} : Pixels{scratch, columns * lanes, lanes};
-  if (!kernels_.winograd.sums(sums.first, sums.tile_pitch, sums.frequency_pitch, row.columns, bias,
-                              pixels.first, pixels.row_pitch, pixels.pixel_pitch)) {
-    repair(region, pixels);
-  }
+  const std::int64_t pitch = scratch_columns(geometry_, row.columns, lanes) * lanes;
+  const Pixels computed =
+      in_place ? Pixels{to, row_step, column_step} : Pixels{scratch, pitch, lanes};
+  const bool finite =
+      transforms_.sums(sums.first, sums.tile_pitch, sums.frequency_pitch, row.columns, bias,
+                       computed.first, computed.row_pitch, computed.pixel_pitch);
+  Pixels pixels = computed;
+  pixels.first += rows.skipped * pixels.row_pitch + columns.skipped * pixels.pixel_pitch;
+  if (!finite) repair(region, pixels);
   for (std::int64_t h = 0; h < region.rows; ++h) {
     const Pixels line{pixels.first + h * pixels.row_pitch, 0, pixels.pixel_pitch};
     if (in_place) {
@@ -81,10 +110,10 @@ void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t
         kernels_.activate(line.first + w * line.pixel_pitch, lanes, problem_.activation);
       }
     } else if (channels_last_) {
-      store_pixels(line, region.columns, region.channels, to + h * strides[3]);
+      store_pixels(line, region.columns, region.channels, to + h * row_step);
     } else {
-      store_planes(line, region.columns, region.channels, scratch + kTileOutputs * columns * lanes,
-                   to + h * strides[3]);
+      store_planes(line, region.columns, region.channels,
+                   scratch + geometry_.axes[0].tile.outputs * pitch, to + h * row_step);
     }
   }
 }
@@ -92,7 +121,7 @@ void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t
 template <class T>
 void ResultWriter<T>::store_pixels(const Pixels& pixels, std::int64_t columns,
                                    std::int64_t channels, T* to) const {
-  const std::int64_t step = destination_.strides[4];
+  const std::int64_t step = destination_.strides[4] * geometry_.axes[1].dilation;
   if (problem_.accumulate || channels < kernels_.lanes) {
     const auto store = kernels_.store_block[static_cast<int>(destination_.type)];
     store(to, step, 1, pixels.first, pixels.pixel_pitch, {columns, channels},
@@ -113,8 +142,8 @@ void ResultWriter<T>::store_planes(const Pixels& pixels, std::int64_t columns,
                                  {lanes, lanes}, planes + w, pitch);
   }
   const auto store = kernels_.store_block[static_cast<int>(destination_.type)];
-  store(to, destination_.strides[1], destination_.strides[4], planes, pitch, {channels, columns},
-        {nullptr, 0, problem_.activation, problem_.accumulate});
+  store(to, destination_.strides[1], destination_.strides[4] * geometry_.axes[1].dilation, planes,
+        pitch, {channels, columns}, {nullptr, 0, problem_.activation, problem_.accumulate});
 }
 
 template <class T>
@@ -126,7 +155,8 @@ void ResultWriter<T>::repair(const Region& region, const Pixels& pixels) const {
       T* lane = pixels.first + h * pixels.row_pitch + w * pixels.pixel_pitch;
       for (std::int64_t m = 0; m < region.channels; ++m) {
         if (std::isfinite(lane[m])) continue;
-        lane[m] = compute(region, m, region.h + h, region.w + w);
+        lane[m] = compute(region, m, region.h + geometry_.axes[0].dilation * h,
+                          region.w + geometry_.axes[1].dilation * w);
         if (bias_ != nullptr) {
           lane[m] += bias_[region.group * padded_channels + region.channel + m];
         }
@@ -144,26 +174,34 @@ T ResultWriter<T>::compute(const Region& region, std::int64_t channel, std::int6
   const std::int64_t k_per_group = geometry_.forward ? geometry_.destination_channels : sources;
   const T* weight = static_cast<const T*>(weight_.data) + region.group * k_per_group * weights[0] +
                     (region.channel + channel) * weights[geometry_.forward ? 0 : 1];
-  const T* image =
-      static_cast<const T*>(source_.data) + region.group * sources * source_.strides[1];
+  const auto& strides = source_.strides;
+  const T* item = static_cast<const T*>(source_.data) + region.item * strides[0] +
+                  region.group * sources * strides[1];
+  const auto& [rows, columns] = geometry_.axes;
+  const auto element = [&](std::int64_t tap, std::int64_t taps) {
+    return geometry_.mirrored ? taps - 1 - tap : tap;
+  };
   double sum = 0.0;
-  for (std::int64_t c = 0; c < sources; ++c) {
-    for (std::int64_t tap = 0; tap < 9 * geometry_.depth_taps; ++tap) {
-      const std::int64_t slice = geometry_.source_slice(region.image, tap / 9);
-      const std::int64_t from_h = padded_source(h + geometry_.first[0] + tap / 3 % 3,
-                                                geometry_.source_size[0], geometry_.mode);
-      const std::int64_t from_w =
-          padded_source(w + geometry_.first[1] + tap % 3, geometry_.source_size[1], geometry_.mode);
-      const bool inside = slice >= 0 && from_h >= 0 && from_w >= 0;
+  for (std::int64_t d = 0; d < geometry_.depth_taps; ++d) {
+    for (std::int64_t tap = 0; tap < rows.taps * columns.taps; ++tap) {
+      const std::int64_t tap_h = tap / columns.taps;
+      const std::int64_t tap_w = tap % columns.taps;
+      const auto at_h = rows.source_position(h, tap_h);
+      const auto at_w = columns.source_position(w, tap_w);
+      if (!at_h || !at_w) continue;
+      const std::int64_t slice = geometry_.source_slice(region.slice, d);
+      const std::int64_t source_h = padded_source(*at_h, rows.source_size, geometry_.mode);
+      const std::int64_t source_w = padded_source(*at_w, columns.source_size, geometry_.mode);
+      const bool inside = slice >= 0 && source_h >= 0 && source_w >= 0;
       if (!inside && !geometry_.forward) continue;
-      const double value = inside ? image[geometry_.source_offset(source_, region.image, slice) +
-                                          c * source_.strides[1] + from_h * source_.strides[3] +
-                                          from_w * source_.strides[4]]
-                                  : geometry_.fill;
-      sum += value * weight[c * weights[geometry_.forward ? 1 : 0] +
-                            geometry_.kernel_element(tap / 9, geometry_.depth_taps) * weights[2] +
-                            geometry_.kernel_element(tap / 3 % 3, 3) * weights[3] +
-                            geometry_.kernel_element(tap % 3, 3) * weights[4]];
+      const T* from = item + slice * strides[2] + source_h * strides[3] + source_w * strides[4];
+      const T* factor = weight + element(d, geometry_.depth_taps) * weights[2] +
+                        element(tap_h, rows.taps) * weights[3] +
+                        element(tap_w, columns.taps) * weights[4];
+      for (std::int64_t c = 0; c < sources; ++c) {
+        const double value = inside ? from[c * strides[1]] : geometry_.fill;
+        sum += value * factor[c * weights[geometry_.forward ? 1 : 0]];
+      }
     }
   }
   return static_cast<T>(sum);

@@ -36,7 +36,8 @@ class ResultWriter {
              T* scratch) const;
 
   /// Elements of scratch memory for rows of so many tiles.
-  static std::int64_t scratch_size(std::int64_t tiles, std::int64_t lanes);
+  static std::int64_t scratch_size(const Geometry& geometry, std::int64_t tiles,
+                                   std::int64_t lanes);
 
  private:
   /// Outputs of one vector of channels in memory of pixels.
@@ -48,7 +49,8 @@ class ResultWriter {
 
   /// What of a row of tiles lies within the destination.
   struct Region {
-    std::int64_t image;
+    std::int64_t item;
+    std::int64_t slice;
     std::int64_t group;
     std::int64_t channel;  ///< of the group
     std::int64_t channels;
@@ -58,6 +60,16 @@ class ResultWriter {
     std::int64_t columns;
   };
 
+  /// Outputs of tiles side by side that exist.
+  struct Extent {
+    std::int64_t skipped;  ///< before them
+    std::int64_t first;    ///< position in the destination
+    std::int64_t count;
+    bool whole;
+  };
+
+  Extent extent_of(const AxisGeometry& axis, std::int64_t phase, std::int64_t tile,
+                   std::int64_t tiles) const;
   void repair(const Region& region, const Pixels& pixels) const;
   T compute(const Region& region, std::int64_t channel, std::int64_t h, std::int64_t w) const;
   void store_pixels(const Pixels& pixels, std::int64_t columns, std::int64_t channels, T* to) const;
@@ -70,6 +82,7 @@ class ResultWriter {
   const TensorView& weight_;
   const TensorView& destination_;
   const TypedKernels<T>& kernels_;
+  const WinogradKernels<T>& transforms_;
   const T* bias_;
   bool channels_last_;
 };

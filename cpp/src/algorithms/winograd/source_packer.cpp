@@ -7,100 +7,144 @@ namespace fastconv::winograd {
 template <class T>
 SourcePacker<T>::SourcePacker(const Geometry& geometry, const TensorView& source,
                               const TypedKernels<T>& kernels)
-    : geometry_(geometry), source_(source), kernels_(kernels) {}
+    : geometry_(geometry),
+      source_(source),
+      kernels_(kernels),
+      transforms_(*find_kernels(kernels, geometry.axes[0].tile, geometry.axes[1].tile)) {}
 
-/// The source element at a position that some output needs, or -1 for padding; -2 for one that no
-/// output needs.
 template <class T>
-std::int64_t SourcePacker<T>::source_position(std::size_t axis, std::int64_t position) const {
-  if (position - geometry_.first[axis] >= geometry_.destination_size[axis] + 2) return -2;
-  return padded_source(position, geometry_.source_size[axis], geometry_.mode);
+std::int64_t SourcePacker<T>::scratch_size(const Geometry& geometry, std::int64_t tiles,
+                                           std::int64_t lanes) {
+  return std::max(geometry.axes[1].inputs_of(tiles), lanes) * lanes;
 }
 
 template <class T>
 void SourcePacker<T>::pack(const TileBox& box, std::int64_t depth_tap, std::int64_t first,
                            std::int64_t count, T* scratch, T* to) const {
   const std::int64_t lanes = kernels_.lanes;
-  const std::int64_t slice = geometry_.source_slice(box.image, depth_tap);
+  const AxisGeometry& axis = geometry_.axes[0];
+  const Geometry::Image image = geometry_.image_of(box.image);
+  const Columns columns = columns_of(box, image.phase[1]);
+  const std::int64_t rows = axis.inputs_of(box.rows);
+  const std::int64_t row_size = columns.count * lanes;
+  const std::int64_t slice = geometry_.source_slice(image.slice, depth_tap);
+  const T fill = static_cast<T>(geometry_.fill);
   if (slice < 0) {
-    std::fill_n(to, rows_of(box.rows) * rows_of(box.columns) * lanes,
-                static_cast<T>(geometry_.fill));
+    std::fill_n(to, rows * row_size, fill);
     return;
   }
-  const T* image = static_cast<const T*>(source_.data) +
-                   geometry_.source_offset(source_, box.image, slice) + first * source_.strides[1];
-  const auto& source_size = geometry_.source_size;
-  Columns columns{};
-  columns.start = geometry_.first[1] + kTileOutputs * box.column;
-  columns.count = kTileOutputs * box.columns + 2;
-  const std::int64_t needed = geometry_.first[1] + geometry_.destination_size[1] + 2;
-  columns.inside_first = std::clamp<std::int64_t>(-columns.start, 0, columns.count);
-  columns.inside_end = std::clamp(std::min(source_size[1], needed) - columns.start,
-                                  columns.inside_first, columns.count);
-  for (std::int64_t h = 0; h < rows_of(box.rows); ++h) {
-    T* row = to + h * columns.count * lanes;
+  const T* from = static_cast<const T*>(source_.data) + image.item * source_.strides[0] +
+                  first * source_.strides[1] + slice * source_.strides[2];
+  const AxisGeometry::Window window = axis.window(image.phase[0]);
+  for (std::int64_t h = 0; h < rows; ++h) {
+    const std::int64_t index = axis.tile.step * box.row + h;
     const std::int64_t source_h =
-        source_position(0, geometry_.first[0] + kTileOutputs * box.row + h);
-    if (source_h < 0) {
-      std::fill_n(row, columns.count * lanes,
-                  source_h == -1 ? static_cast<T>(geometry_.fill) : T(0));
+        padded_source(window.origin + axis.dilation * index, axis.source_size, geometry_.mode);
+    T* row = to + h * row_size;
+    if (index >= window.end) {
+      std::fill_n(row, row_size, T(0));
+    } else if (source_h < 0) {
+      std::fill_n(row, row_size, fill);
     } else {
-      pack_row(image + source_h * source_.strides[3], columns, count, scratch, row);
+      pack_row(from + source_h * source_.strides[3], columns, count, scratch, row);
     }
   }
 }
 
 template <class T>
+typename SourcePacker<T>::Columns SourcePacker<T>::columns_of(const TileBox& box,
+                                                              std::int64_t phase) const {
+  const AxisGeometry& axis = geometry_.axes[1];
+  const AxisGeometry::Window window = axis.window(phase);
+  const std::int64_t first = axis.tile.step * box.column;
+  Columns columns{};
+  columns.count = axis.inputs_of(box.columns);
+  columns.first_position = window.origin + axis.dilation * first;
+  columns.needed_end = std::clamp<std::int64_t>(window.end - first, 0, columns.count);
+  // Columns before a position: as many as there are steps to it, rounded up.
+  const auto before = [&](std::int64_t position) {
+    const std::int64_t distance = std::max<std::int64_t>(position - columns.first_position, 0);
+    return std::min(ceil_divide(distance, axis.dilation), columns.needed_end);
+  };
+  columns.inside_first = before(0);
+  columns.inside_end = before(axis.source_size);
+  return columns;
+}
+
+template <class T>
 void SourcePacker<T>::transform(const TileBox& box, std::int64_t depth_tap, std::int64_t first,
-                                std::int64_t count, T* scratch, T* pixels, T* to,
-                                std::int64_t tile_pitch, std::int64_t frequency_pitch) const {
+                                std::int64_t count, T* scratch, T* pixels,
+                                const Frequencies& to) const {
   pack(box, depth_tap, first, count, scratch, pixels);
-  const std::int64_t lanes = kernels_.lanes;
-  const std::int64_t row_pitch = rows_of(box.columns) * lanes;
-  for (std::int64_t row = 0; row < box.rows; ++row) {
-    kernels_.winograd.source(pixels + kTileOutputs * row * row_pitch, row_pitch, lanes, box.columns,
-                             to + row * box.columns * tile_pitch, tile_pitch, frequency_pitch);
+  const auto& [rows, columns] = geometry_.axes;
+  const std::int64_t pixel_pitch = kernels_.lanes;
+  const std::int64_t row_pitch = columns.inputs_of(box.columns) * pixel_pitch;
+  T* part = to.first;
+  for (std::int64_t row_part = 0; row_part < rows.parts; ++row_part) {
+    for (std::int64_t column_part = 0; column_part < columns.parts; ++column_part) {
+      const T* window = pixels + rows.tile.taps * row_part * row_pitch +
+                        columns.tile.taps * column_part * pixel_pitch;
+      for (std::int64_t row = 0; row < box.rows; ++row) {
+        transforms_.source(window + rows.tile.step * row * row_pitch, row_pitch, pixel_pitch,
+                           box.columns, part + row * box.columns * to.tile_pitch, to.tile_pitch,
+                           to.frequency_pitch);
+      }
+      part += to.part_pitch;
+    }
   }
 }
 
 template <class T>
 void SourcePacker<T>::pack_row(const T* row, const Columns& columns, std::int64_t count, T* scratch,
                                T* to) const {
+  const AxisGeometry& axis = geometry_.axes[1];
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t step = source_.strides[4];
   if (columns.inside_end > columns.inside_first) {
-    load(row + (columns.start + columns.inside_first) * step,
+    load(row + (columns.first_position + axis.dilation * columns.inside_first) * step,
          columns.inside_end - columns.inside_first, count, scratch,
          to + columns.inside_first * lanes);
   }
   const auto pack_border = [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t w = begin; w < end; ++w) {
-      const std::int64_t position = source_position(1, columns.start + w);
+      const std::int64_t position = padded_source(columns.first_position + axis.dilation * w,
+                                                  axis.source_size, geometry_.mode);
       if (position >= 0) {
         load(row + position * step, 1, count, scratch, to + w * lanes);
       } else {
-        std::fill_n(to + w * lanes, lanes, position == -1 ? static_cast<T>(geometry_.fill) : T(0));
+        std::fill_n(to + w * lanes, lanes, static_cast<T>(geometry_.fill));
       }
     }
   };
   pack_border(0, columns.inside_first);
-  pack_border(columns.inside_end, columns.count);
+  pack_border(columns.inside_end, columns.needed_end);
+  std::fill_n(to + columns.needed_end * lanes, (columns.count - columns.needed_end) * lanes, T(0));
 }
 
 /// Pixels of a row of the source itself.
 template <class T>
 void SourcePacker<T>::load(const T* pixels, std::int64_t width, std::int64_t count, T* scratch,
                            T* to) const {
+  const std::int64_t lanes = kernels_.lanes;
   const std::int64_t channel_step = source_.strides[1];
-  const std::int64_t step = source_.strides[4];
+  const std::int64_t step = source_.strides[4] * geometry_.axes[1].dilation;
   if (channel_step == 1) {
-    kernels_.vectors_from_pixels(pixels, step, {width, count}, to, kernels_.lanes);
+    kernels_.vectors_from_pixels(pixels, step, {width, count}, to, lanes);
   } else if (step == 1 || width == 1) {
-    kernels_.vectors_from_planes(pixels, channel_step, {count, width}, to, kernels_.lanes);
+    kernels_.vectors_from_planes(pixels, channel_step, {count, width}, to, lanes);
+  } else if (step > 0 && step < lanes) {
+    // All pixels of a few vectors are transposed, to keep every `step`th.
+    const std::int64_t most = ceil_divide(lanes, step);
+    for (std::int64_t w = 0; w < width; w += most) {
+      const std::int64_t kept = std::min(most, width - w);
+      kernels_.vectors_from_planes(pixels + w * step, channel_step, {count, (kept - 1) * step + 1},
+                                   scratch, lanes);
+      kernels_.vectors_from_pixels(scratch, step * lanes, {kept, lanes}, to + w * lanes, lanes);
+    }
   } else {
     const auto load_block = kernels_.load_block[static_cast<int>(source_.type)];
     load_block(scratch, width, pixels, channel_step, step, {count, width});
-    kernels_.vectors_from_planes(scratch, width, {count, width}, to, kernels_.lanes);
+    kernels_.vectors_from_planes(scratch, width, {count, width}, to, lanes);
   }
 }
 

@@ -12,6 +12,8 @@ WeightTransform<T>::WeightTransform(const Geometry& geometry, const TensorView& 
     : geometry_(geometry),
       weight_(weight),
       kernels_(kernels),
+      transforms_(*find_kernels(kernels, geometry.axes[0].tile, geometry.axes[1].tile)),
+      taps_(geometry.part_taps()),
       source_stride_(weight.strides[geometry.forward ? 1 : 0]),
       destination_stride_(weight.strides[geometry.forward ? 0 : 1]) {}
 
@@ -24,13 +26,13 @@ void WeightTransform<T>::transform(std::int64_t group, std::int64_t first, std::
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t sources = geometry_.source_channels;
   alignas(kAlignment) T taps[kMostGathered];
-  for (std::int64_t depth_tap = 0; depth_tap < geometry_.depth_taps; ++depth_tap) {
-    T* to_slice = to + depth_tap * sources * to_pitch;
+  for (std::int64_t part = 0; part < geometry_.parts(); ++part) {
+    T* to_part = to + part * sources * to_pitch;
     for (std::int64_t source = 0; source < sources; source += kGatheredSources) {
       const std::int64_t count = std::min(kGatheredSources, sources - source);
       for (std::int64_t v = 0; v < vectors; ++v) {
-        gather(group, first + v * lanes, depth_tap, source, count, taps);
-        transform_gathered(taps, count, to_slice + source * to_pitch + v * lanes, to_pitch,
+        gather(group, first + v * lanes, part, source, count, taps);
+        transform_gathered(taps, count, to_part + source * to_pitch + v * lanes, to_pitch,
                            frequency_pitch);
       }
     }
@@ -43,18 +45,35 @@ void WeightTransform<T>::transform_gathered(const T* taps, std::int64_t sources,
                                             std::int64_t frequency_pitch) const {
   const std::int64_t lanes = kernels_.lanes;
   const bool mirrored = geometry_.mirrored;
-  kernels_.winograd.weights(mirrored ? taps + (kTaps - 1) * lanes : taps, mirrored ? -lanes : lanes,
-                            kTaps * lanes, sources, to, to_pitch, frequency_pitch);
+  transforms_.weights(mirrored ? taps + (taps_ - 1) * lanes : taps, mirrored ? -lanes : lanes,
+                      taps_ * lanes, sources, to, to_pitch, frequency_pitch);
+}
+
+/// A mirrored kernel's parts begin with its last taps, which stand last among a tile's.
+template <class T>
+typename WeightTransform<T>::Part WeightTransform<T>::part_of(std::int64_t part) const {
+  const std::int64_t depth_tap = part / geometry_.slice_parts();
+  const std::int64_t columns = geometry_.axes[1].parts;
+  const auto range = [&](std::size_t axis, std::int64_t index) -> TapRange {
+    const std::int64_t taps = geometry_.axes[axis].taps;
+    const std::int64_t most = geometry_.axes[axis].tile.taps;
+    const std::int64_t count = std::min(most, taps - most * index);
+    if (geometry_.mirrored) return {taps - most * index - count, count, most - count};
+    return {most * index, count, 0};
+  };
+  return {geometry_.mirrored ? geometry_.depth_taps - 1 - depth_tap : depth_tap,
+          {range(0, part % geometry_.slice_parts() / columns), range(1, part % columns)}};
 }
 
 template <class T>
-const T* WeightTransform<T>::taps_of(std::int64_t group, std::int64_t channel,
-                                     std::int64_t depth_tap, std::int64_t source) const {
+const T* WeightTransform<T>::taps_of(std::int64_t group, std::int64_t channel, const Part& part,
+                                     std::int64_t source) const {
   const std::int64_t k_per_group =
       geometry_.forward ? geometry_.destination_channels : geometry_.source_channels;
   return static_cast<const T*>(weight_.data) + group * k_per_group * weight_.strides[0] +
-         geometry_.kernel_element(depth_tap, geometry_.depth_taps) * weight_.strides[2] +
-         source * source_stride_ + channel * destination_stride_;
+         part.depth_element * weight_.strides[2] + part.axes[0].first * weight_.strides[3] +
+         part.axes[1].first * weight_.strides[4] + source * source_stride_ +
+         channel * destination_stride_;
 }
 
 /// Destination channels of the vector that begins with `channel`.
@@ -64,15 +83,16 @@ std::int64_t WeightTransform<T>::rows_of(std::int64_t channel) const {
 }
 
 template <class T>
-void WeightTransform<T>::gather(std::int64_t group, std::int64_t channel, std::int64_t depth_tap,
+void WeightTransform<T>::gather(std::int64_t group, std::int64_t channel, std::int64_t part,
                                 std::int64_t first_source, std::int64_t sources, T* taps) const {
-  gather(taps_of(group, channel, depth_tap, first_source), rows_of(channel), sources, taps);
+  const Part taps_of_part = part_of(part);
+  gather(taps_of(group, channel, taps_of_part, first_source), taps_of_part, rows_of(channel),
+         sources, taps);
 }
 
 template <class T>
-LinesAhead WeightTransform<T>::lines_of(std::int64_t group, std::int64_t channel,
-                                        std::int64_t depth_tap, std::int64_t first_source,
-                                        std::int64_t sources) const {
+LinesAhead WeightTransform<T>::lines_of(std::int64_t group, std::int64_t channel, std::int64_t part,
+                                        std::int64_t first_source, std::int64_t sources) const {
   struct Channels {
     std::int64_t count;
     std::int64_t stride;
@@ -80,54 +100,70 @@ LinesAhead WeightTransform<T>::lines_of(std::int64_t group, std::int64_t channel
   Channels far{sources, source_stride_};
   Channels near{rows_of(channel), destination_stride_};
   if (far.stride < near.stride) std::swap(far, near);
-  const std::int64_t slice = 2 * (weight_.strides[3] + weight_.strides[4]) + 1;
+  const std::int64_t slice = (geometry_.axes[0].tile.taps - 1) * weight_.strides[3] +
+                             (geometry_.axes[1].tile.taps - 1) * weight_.strides[4] + 1;
   if (weight_.strides[3] < 0 || weight_.strides[4] < 0 || near.stride < slice ||
-      near.stride > geometry_.depth_taps * slice) {
+      near.stride > geometry_.parts() * slice) {
     return {};
   }
   const auto size = static_cast<std::int64_t>(sizeof(T));
-  return {reinterpret_cast<const std::byte*>(taps_of(group, channel, depth_tap, first_source)),
+  return {reinterpret_cast<const std::byte*>(taps_of(group, channel, part_of(part), first_source)),
           far.count, far.stride * size, ((near.count - 1) * near.stride + slice) * size};
 }
 
 /// Whatever the order in memory.
 template <class T>
-void WeightTransform<T>::gather(const T* weights, std::int64_t rows, std::int64_t sources,
-                                T* taps) const {
+void WeightTransform<T>::gather(const T* weights, const Part& part, std::int64_t rows,
+                                std::int64_t sources, T* taps) const {
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t step_h = weight_.strides[3];
   const std::int64_t step_w = weight_.strides[4];
-  if (step_w == 1 && step_h == 3 && source_stride_ == kTaps) {
-    kernels_.vectors_from_planes(weights, destination_stride_, {rows, kTaps * sources}, taps,
+  const std::int64_t tile_width = geometry_.axes[1].tile.taps;
+  const auto& [row_range, column_range] = part.axes;
+  const std::int64_t height = row_range.count;
+  const std::int64_t width = column_range.count;
+  const bool whole = height * width == taps_;
+  if (!whole) std::fill_n(taps, sources * taps_ * lanes, T(0));
+  T* first = taps + (row_range.place * tile_width + column_range.place) * lanes;
+  const bool together = whole && (width == 1 || step_w == 1) && (height == 1 || step_h == width);
+  if (together && source_stride_ == taps_) {
+    kernels_.vectors_from_planes(weights, destination_stride_, {rows, taps_ * sources}, taps,
                                  lanes);
-  } else if (step_w == 1 && step_h == 3) {
+  } else if (together) {
     for (std::int64_t s = 0; s < sources; ++s) {
-      kernels_.vectors_from_planes(weights + s * source_stride_, destination_stride_, {rows, kTaps},
-                                   taps + s * kTaps * lanes, lanes);
+      kernels_.vectors_from_planes(weights + s * source_stride_, destination_stride_, {rows, taps_},
+                                   taps + s * taps_ * lanes, lanes);
     }
   } else if (source_stride_ == 1 || destination_stride_ == 1) {
-    for (std::int64_t tap = 0; tap < kTaps; ++tap) {
-      const T* from = weights + tap / 3 * step_h + tap % 3 * step_w;
+    for (std::int64_t tap = 0; tap < height * width; ++tap) {
+      const T* from = weights + tap / width * step_h + tap % width * step_w;
+      T* to = first + (tap / width * tile_width + tap % width) * lanes;
       if (source_stride_ == 1) {
-        kernels_.vectors_from_planes(from, destination_stride_, {rows, sources}, taps + tap * lanes,
-                                     kTaps * lanes);
+        kernels_.vectors_from_planes(from, destination_stride_, {rows, sources}, to, taps_ * lanes);
       } else {
-        kernels_.vectors_from_pixels(from, source_stride_, {sources, rows}, taps + tap * lanes,
-                                     kTaps * lanes);
+        kernels_.vectors_from_pixels(from, source_stride_, {sources, rows}, to, taps_ * lanes);
+      }
+    }
+  } else if (step_w == 1) {
+    for (std::int64_t s = 0; s < sources; ++s) {
+      for (std::int64_t h = 0; h < height; ++h) {
+        kernels_.vectors_from_planes(weights + s * source_stride_ + h * step_h, destination_stride_,
+                                     {rows, width}, first + (s * taps_ + h * tile_width) * lanes,
+                                     lanes);
       }
     }
   } else {
-    if (rows < lanes) std::fill_n(taps, sources * kTaps * lanes, T(0));
+    if (rows < lanes) std::fill_n(taps, sources * taps_ * lanes, T(0));
     const auto load_weights = kernels_.load_weights[static_cast<int>(weight_.type)];
-    for (std::int64_t h = 0; h < 3; ++h) {
-      load_weights(taps + 3 * h * lanes, weights + h * step_h,
+    for (std::int64_t h = 0; h < height; ++h) {
+      load_weights(first + tile_width * h * lanes, weights + h * step_h,
                    {.sources = sources,
-                    .taps = 3,
+                    .taps = width,
                     .rows = rows,
                     .source_stride = source_stride_,
                     .tap_stride = step_w,
                     .row_stride = destination_stride_,
-                    .to_source_pitch = kTaps * lanes,
+                    .to_source_pitch = taps_ * lanes,
                     .to_tap_pitch = lanes,
                     .to_row_step = 1});
     }

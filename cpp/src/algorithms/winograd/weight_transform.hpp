@@ -11,26 +11,26 @@ namespace fastconv::winograd {
 template <class T>
 class WeightTransform {
  public:
-  static constexpr std::int64_t kTaps = 9;
   /// Source channels whose taps are gathered together.
   static constexpr std::int64_t kGatheredSources = 16;
-  /// Elements of their taps, with vectors of any instruction set.
-  static constexpr std::int64_t kMostGathered = kGatheredSources * kTaps * 16;
+  /// Elements of their taps, with kernels and vectors of any size.
+  static constexpr std::int64_t kMostGathered = kGatheredSources * 16 * 16;
 
   WeightTransform(const Geometry& geometry, const TensorView& weight,
                   const TypedKernels<T>& kernels);
 
   /// Vectors of destination channels of a group, from `first` on, zeros beyond the last:
-  /// to[f * frequency_pitch + (depth tap * source channels + source) * to_pitch + channel].
+  /// to[f * frequency_pitch + (part * source channels + source) * to_pitch + channel].
   void transform(std::int64_t group, std::int64_t first, std::int64_t vectors, T* to,
                  std::int64_t to_pitch, std::int64_t frequency_pitch) const;
 
-  /// taps[source][tap][lane] of at most kGatheredSources source channels.
-  void gather(std::int64_t group, std::int64_t channel, std::int64_t depth_tap,
+  /// taps[source][tap][lane] of at most kGatheredSources source channels, for a part of the kernel;
+  /// zeros where the last part has fewer.
+  void gather(std::int64_t group, std::int64_t channel, std::int64_t part,
               std::int64_t first_source, std::int64_t sources, T* taps) const;
 
   /// What `gather` will read, unless it lies too far apart to be fetched.
-  LinesAhead lines_of(std::int64_t group, std::int64_t channel, std::int64_t depth_tap,
+  LinesAhead lines_of(std::int64_t group, std::int64_t channel, std::int64_t part,
                       std::int64_t first_source, std::int64_t sources) const;
 
   /// The same taps, transformed: to[f * frequency_pitch + source * to_pitch + lane].
@@ -38,14 +38,29 @@ class WeightTransform {
                           std::int64_t frequency_pitch) const;
 
  private:
-  const T* taps_of(std::int64_t group, std::int64_t channel, std::int64_t depth_tap,
+  /// The taps that a part has along an axis, in the order of memory.
+  struct TapRange {
+    std::int64_t first;  ///< element of the kernel
+    std::int64_t count;
+    std::int64_t place;  ///< of the first among a tile's taps
+  };
+  struct Part {
+    std::int64_t depth_element;
+    std::array<TapRange, 2> axes;
+  };
+
+  Part part_of(std::int64_t part) const;
+  const T* taps_of(std::int64_t group, std::int64_t channel, const Part& part,
                    std::int64_t source) const;
   std::int64_t rows_of(std::int64_t channel) const;
-  void gather(const T* weights, std::int64_t rows, std::int64_t sources, T* taps) const;
+  void gather(const T* weights, const Part& part, std::int64_t rows, std::int64_t sources,
+              T* taps) const;
 
   const Geometry& geometry_;
   const TensorView& weight_;
   const TypedKernels<T>& kernels_;
+  const WinogradKernels<T>& transforms_;
+  std::int64_t taps_;
   std::int64_t source_stride_;
   std::int64_t destination_stride_;
 };

@@ -16,7 +16,7 @@ std::int64_t lanes_of(const Problem& problem) {
 /// Of the transformed weights, in whole vectors.
 std::int64_t transformed_weight_bytes(const Problem& problem, const Geometry& geometry) {
   const std::int64_t lanes = lanes_of(problem);
-  return kFrequencies * geometry.groups * geometry.depth_taps * geometry.source_channels *
+  return geometry.frequencies() * geometry.groups * geometry.parts() * geometry.source_channels *
          ceil_divide(geometry.destination_channels, lanes) * lanes *
          static_cast<std::int64_t>(size_of(problem.result_type()));
 }
@@ -27,7 +27,7 @@ bool has_few_tiles(const Problem& problem) {
   constexpr std::int64_t kMostTiles = 48;
   constexpr std::int64_t kLeastWeightBytes = 1 << 20;
   const Geometry geometry(problem);
-  return geometry.images * geometry.tiles[0] * geometry.tiles[1] <= kMostTiles &&
+  return geometry.tiles() <= kMostTiles &&
          transformed_weight_bytes(problem, geometry) > kLeastWeightBytes;
 }
 
@@ -35,6 +35,8 @@ bool has_few_tiles(const Problem& problem) {
 
 std::optional<std::string> refuses(const Problem& problem) {
   constexpr std::int64_t kLeastChannels = 4;
+  // A block holds the transformed source of all parts.
+  constexpr std::int64_t kMostParts = 6;
   if (problem.pass == Pass::backward_weight) return "it does not compute gradients of weights";
   const DataType type = problem.result_type();
   if (type != DataType::float32 && type != DataType::float64) {
@@ -43,17 +45,20 @@ std::optional<std::string> refuses(const Problem& problem) {
   if (problem.input_type != type || problem.weight_type != type || problem.output_type != type) {
     return "its tensors have different types";
   }
-  for (std::size_t a = 0; a < 3; ++a) {
-    const Axis& axis = problem.axes[a];
-    if (a > 0 && axis.kernel != 3) return "its kernel is not 3x3";
-    if (axis.stride != 1 || (axis.kernel > 1 && axis.dilation != 1)) {
-      return "it has a stride or dilation";
-    }
+  const Axis& depth = problem.axes[0];
+  if (depth.stride != 1 || (depth.kernel > 1 && depth.dilation != 1)) {
+    return "its depth has a stride or dilation";
+  }
+  const auto rows = tile_axis(problem.axes[1], problem.pass);
+  const auto columns = tile_axis(problem.axes[2], problem.pass);
+  if (!rows || !columns || find_kernels(active_kernels().float32, *rows, *columns) == nullptr) {
+    return "its kernel and strides are none that it has tiles for";
   }
   if (problem.pass == Pass::backward_input && repeats_input(problem.padding_mode)) {
     return "its padding repeats the input";
   }
   const Geometry geometry(problem);
+  if (geometry.slice_parts() > kMostParts) return "its kernel is large";
   if (std::min(geometry.source_channels, geometry.destination_channels) < kLeastChannels) {
     return "a group has few channels, so that transforms would cost more than they save";
   }
@@ -73,25 +78,41 @@ double estimate_cost(const Problem& problem, int threads) {
   constexpr double kRoundSeconds = 10e-9;
   // Going backward the channels of a vector lie side by side and those of a sum far apart.
   constexpr double kBackwardSeconds = 10e-9;
+  constexpr double kPixelApartSeconds = 35e-9;
+  // What a tile costs however few its frequencies.
+  constexpr double kSmallestTile = 0.25;
   const bool few_tiles = has_few_tiles(problem);
   const double weight_vector_seconds = kWeightVectorSeconds + (few_tiles ? 0.0 : kRoundSeconds) +
                                        (problem.pass == Pass::forward ? 0.0 : kBackwardSeconds);
   const Geometry geometry(problem);
   const std::int64_t lanes = lanes_of(problem);
   const auto number = [](std::int64_t count) { return static_cast<double>(count); };
-  const double tiles = number(geometry.images) * number(geometry.tiles[0] * geometry.tiles[1]);
-  const double sources = number(geometry.depth_taps * geometry.source_channels);
-  const double source_vectors =
+  const double tiles = number(geometry.tiles());
+  const double sources = number(geometry.parts() * geometry.source_channels);
+  const double slice_vectors =
       number(geometry.depth_taps * ceil_divide(geometry.source_channels, lanes));
+  const double source_vectors = number(geometry.slice_parts()) * slice_vectors;
   const double result_vectors = number(ceil_divide(geometry.destination_channels, lanes));
   const double weight_bytes =
       number(transformed_weight_bytes(problem, geometry)) / number(geometry.groups);
   const double rounds = few_tiles ? 1.0 : std::max(1.0, weight_bytes / kRoundBytes);
-  const double seconds = tiles * (kFrequencies * sources * result_vectors * halved_vector_factor() /
+  const double frequencies = number(geometry.frequencies());
+  // The rates are those of the 36 frequencies of a stride of 1.
+  const double weight_size = frequencies / 36.0;
+  const double tile_size = kSmallestTile + (1.0 - kSmallestTile) * weight_size;
+  // With a dilation neighbours in a tile are no neighbours in memory.
+  const AxisGeometry& columns = geometry.axes[1];
+  const double apart = columns.dilation > 1 ? kPixelApartSeconds : 0.0;
+  const double source_seconds =
+      tile_size * source_vectors * kSourceVectorSeconds +
+      apart * number(geometry.axes[0].tile.step * columns.tile.step) * slice_vectors;
+  const double result_seconds =
+      tile_size * kResultVectorSeconds +
+      apart * number(geometry.axes[0].tile.outputs * columns.tile.outputs);
+  const double seconds = tiles * (frequencies * sources * result_vectors * halved_vector_factor() /
                                       kVectorMultiplyAddsPerSecond +
-                                  rounds * source_vectors * kSourceVectorSeconds +
-                                  result_vectors * kResultVectorSeconds) +
-                         sources * result_vectors * weight_vector_seconds;
+                                  rounds * source_seconds + result_vectors * result_seconds) +
+                         weight_size * sources * result_vectors * weight_vector_seconds;
   return kCallSeconds + number(geometry.groups) * seconds / threads;
 }
 

@@ -1,5 +1,5 @@
-/// Winograd's F(4x4, 3x3), forward and backward-input. D, U and M are the transformed source,
-/// weights and sums; they have 36 frequencies f.
+/// Winograd's convolution, forward and backward-input. D, U and M are the transformed source,
+/// weights and sums; they have 36 frequencies f for F(4x4, 3x3), up to 100 for others.
 ///
 ///     for each round of units: groups, or shares of a large group's destination channels
 ///       parallel for each unit and panel of 4 vectors of channels: U = transformed weights   [L3]
@@ -76,8 +76,8 @@ class WinogradPlan final : public detail::AlgorithmPlan {
 
   std::string description() const override {
     const auto& kernel = *schedule_.panels.front().kernels.back();
-    return "F(4x4, 3x3), blocks of " + std::to_string(schedule_.block_tiles()) + " tiles, " +
-           std::to_string(kernel.rows) + " tiles x " +
+    return tile_name(geometry_) + ", blocks of " + std::to_string(schedule_.block_tiles()) +
+           " tiles, " + std::to_string(kernel.rows) + " tiles x " +
            std::to_string(kernel.vectors * kernels_.lanes) + " channels in registers";
   }
 
@@ -133,8 +133,8 @@ class WinogradPlan final : public detail::AlgorithmPlan {
   }
 
   std::int64_t pixel_count() const {
-    return SourcePacker<T>::rows_of(schedule_.box_rows) *
-           SourcePacker<T>::rows_of(schedule_.columns_per_block);
+    return geometry_.axes[0].inputs_of(schedule_.box_rows) *
+           geometry_.axes[1].inputs_of(schedule_.columns_per_block);
   }
 
   ThreadMemory take_thread_memory(Arena& arena) const {
@@ -143,11 +143,11 @@ class WinogradPlan final : public detail::AlgorithmPlan {
       return arena.take<T>(static_cast<std::size_t>(count));
     };
     ThreadMemory memory{};
-    memory.slots = take((kFrequencies + 1) * schedule_.slot_size);
+    memory.slots = take((geometry_.frequencies() + 1) * schedule_.slot_size);
     memory.pixels = take(pixel_count() * lanes);
-    const std::int64_t row = SourcePacker<T>::rows_of(schedule_.columns_per_block) * lanes;
-    memory.scratch =
-        take(std::max(row, ResultWriter<T>::scratch_size(schedule_.columns_per_block, lanes)));
+    const std::int64_t columns = schedule_.columns_per_block;
+    memory.scratch = take(std::max(SourcePacker<T>::scratch_size(geometry_, columns, lanes),
+                                   ResultWriter<T>::scratch_size(geometry_, columns, lanes)));
     return memory;
   }
 
@@ -175,7 +175,7 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     block.group = unit / schedule_.shares;
     block.share = unit % schedule_.shares;
     block.column = index % schedule_.column_blocks * schedule_.columns_per_block;
-    block.columns = std::min(schedule_.columns_per_block, geometry_.tiles[1] - block.column);
+    block.columns = std::min(schedule_.columns_per_block, geometry_.axes[1].tiles - block.column);
     const std::int64_t row_block = index / schedule_.column_blocks;
     block.first_row = schedule_.first_row(row_block);
     block.end_row = schedule_.first_row(row_block + 1);
@@ -192,15 +192,16 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     const std::int64_t channels = geometry_.source_channels;
     for (std::int64_t tap = 0; tap < geometry_.depth_taps; ++tap) {
       for (std::int64_t c = 0; c < channels; c += lanes) {
-        T* vectors =
-            memory.slots + schedule_.slot_size + tap * schedule_.padded_source_channels + c;
-        for_each_box(geometry_, block, schedule_.box_rows,
-                     [&](const TileBox& box, std::int64_t tile) {
-                       packer.transform(box, tap, block.group * channels + c,
-                                        std::min(lanes, channels - c), memory.scratch,
-                                        memory.pixels, vectors + tile * schedule_.source_pitch,
-                                        schedule_.source_pitch, schedule_.slot_size);
-                     });
+        T* vectors = memory.slots + schedule_.slot_size +
+                     tap * geometry_.slice_parts() * schedule_.padded_source_channels + c;
+        for_each_box(
+            geometry_, block, schedule_.box_rows, [&](const TileBox& box, std::int64_t tile) {
+              packer.transform(
+                  box, tap, block.group * channels + c, std::min(lanes, channels - c),
+                  memory.scratch, memory.pixels,
+                  {vectors + tile * schedule_.source_pitch, schedule_.padded_source_channels,
+                   schedule_.source_pitch, schedule_.slot_size});
+            });
       }
     }
   }
@@ -209,7 +210,7 @@ class WinogradPlan final : public detail::AlgorithmPlan {
   void multiply(const Call& call, const Block& block, const ThreadMemory& memory) const {
     const std::int64_t first_channel = schedule_.first_channel(block.share);
     const std::int64_t channels = schedule_.first_channel(block.share + 1) - first_channel;
-    for (std::int64_t f = 0; f < kFrequencies; ++f) {
+    for (std::int64_t f = 0; f < geometry_.frequencies(); ++f) {
       const T* weights = call.weights + f * schedule_.frequency_size;
       const T* source = memory.slots + (f + 1) * schedule_.slot_size;
       T* sums = memory.slots + f * schedule_.slot_size;
@@ -223,21 +224,21 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     }
   }
 
-  /// In pieces: the channels of a tap of the kernel's depth, and of those so many.
+  /// In pieces: the channels of a part of the kernel, and of those so many.
   void multiply_panel(const Panel<T>& panel, const T* source, const T* weights, std::int64_t tiles,
                       T* sums, std::int64_t sums_pitch) const {
     const std::int64_t width = panel.vectors * schedule_.lanes;
-    // Channels that fill their vectors go on from one tap to the next.
+    // Channels that fill their vectors go on from one part to the next.
     const bool joined = geometry_.source_channels == schedule_.padded_source_channels;
-    const std::int64_t taps = joined ? 1 : geometry_.depth_taps;
-    const std::int64_t channels = schedule_.depth / taps;
+    const std::int64_t parts = joined ? 1 : geometry_.parts();
+    const std::int64_t channels = schedule_.depth / parts;
     const std::int64_t pieces = ceil_divide(channels, kDepthPiece);
-    for (std::int64_t piece = 0; piece < taps * pieces; ++piece) {
-      const std::int64_t tap = piece / pieces;
+    for (std::int64_t piece = 0; piece < parts * pieces; ++piece) {
+      const std::int64_t part = piece / pieces;
       const std::int64_t c = piece % pieces * kDepthPiece;
       const std::int64_t depth = std::min(kDepthPiece, channels - c);
-      const T* piece_source = source + tap * schedule_.padded_source_channels + c;
-      const T* piece_weights = weights + (tap * channels + c) * width;
+      const T* piece_source = source + part * schedule_.padded_source_channels + c;
+      const T* piece_weights = weights + (part * channels + c) * width;
       panel.multiply(piece_source, schedule_.source_pitch, piece_weights, depth, tiles, sums,
                      sums_pitch, piece > 0);
     }

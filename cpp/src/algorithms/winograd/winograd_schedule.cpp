@@ -19,10 +19,11 @@ constexpr std::int64_t kLeastSharedTiles = 12;
 template <class T>
 Schedule<T>::Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, int threads)
     : lanes(kernels.lanes),
+      frequencies(geometry.frequencies()),
       padded_source_channels(ceil_divide(geometry.source_channels, lanes) * lanes),
-      source_pitch(geometry.depth_taps * padded_source_channels),
+      source_pitch(geometry.parts() * padded_source_channels),
       padded_destination_channels(ceil_divide(geometry.destination_channels, lanes) * lanes),
-      depth(geometry.depth_taps * geometry.source_channels),
+      depth(geometry.parts() * geometry.source_channels),
       panels(make_panels(kernels, padded_destination_channels / lanes,
                          padded_destination_channels / lanes)) {
   choose_blocks(geometry, threads);
@@ -31,33 +32,35 @@ Schedule<T>::Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, 
 
 template <class T>
 void Schedule<T>::choose_blocks(const Geometry& geometry, int threads) {
-  const std::int64_t tile_bytes = kFrequencies * static_cast<std::int64_t>(sizeof(T)) *
+  const std::int64_t tile_bytes = frequencies * static_cast<std::int64_t>(sizeof(T)) *
                                   std::max(source_pitch, padded_destination_channels);
   const std::int64_t fitting = std::clamp(kBlockBytes / tile_bytes, kLeastTiles, kMostTiles);
-  const std::int64_t tiles = geometry.images * geometry.tiles[0] * geometry.tiles[1];
+  const std::int64_t tiles = geometry.tiles();
   const std::int64_t most = std::clamp(ceil_divide(tiles, threads), kLeastSharedTiles, fitting);
 
   // An empty batch has one block without tiles.
-  tile_rows = geometry.images * geometry.tiles[0];
+  tile_rows = geometry.images * geometry.axes[0].tiles;
   const std::int64_t rows = std::max<std::int64_t>(1, tile_rows);
-  column_blocks = ceil_divide(geometry.tiles[1], most);
-  columns_per_block = ceil_divide(geometry.tiles[1], column_blocks);
+  column_blocks = ceil_divide(geometry.axes[1].tiles, most);
+  columns_per_block = ceil_divide(geometry.axes[1].tiles, column_blocks);
   row_blocks = ceil_divide(rows, std::max<std::int64_t>(1, most / columns_per_block));
   // Few blocks are shared evenly.
   constexpr std::int64_t kManyBlocks = 8;
   if (blocks() < kManyBlocks * threads) row_blocks = ceil_divide(row_blocks, threads) * threads;
   row_blocks = std::min(row_blocks, rows);
   rows_per_block = ceil_divide(rows, row_blocks);
-  box_rows = std::min(rows_per_block, geometry.tiles[0]);
+  box_rows = std::min(rows_per_block, geometry.axes[0].tiles);
 }
 
 template <class T>
 void Schedule<T>::choose_shares(const Geometry& geometry, int threads) {
-  const std::int64_t column_bytes = kFrequencies * depth * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t column_bytes = frequencies * depth * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t for_cache =
       ceil_divide(padded_destination_channels * column_bytes, kRoundBytes);
   const std::int64_t for_threads = ceil_divide(threads, geometry.groups * blocks());
-  shares = std::min(std::max(for_cache, for_threads), panel_count());
+  const std::int64_t panels_of_share =
+      ceil_divide(panel_count(), std::min(std::max(for_cache, for_threads), panel_count()));
+  shares = ceil_divide(panel_count(), panels_of_share);
   share_channels = 0;
   for (std::int64_t share = 0; share < shares; ++share) {
     share_channels = std::max(share_channels, first_channel(share + 1) - first_channel(share));

@@ -19,10 +19,11 @@ class Schedule {
   Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, int threads);
 
   std::int64_t lanes;
+  std::int64_t frequencies;
   std::int64_t padded_source_channels;
-  std::int64_t source_pitch;  ///< those of all taps of the kernel's depth
+  std::int64_t source_pitch;  ///< those of all parts of the kernel
   std::int64_t padded_destination_channels;
-  std::int64_t depth;            ///< products of a sum: source channels and taps of the depth
+  std::int64_t depth;            ///< products of a sum: source channels and parts of the kernel
   std::vector<Panel<T>> panels;  ///< of one group
 
   /// Rows of tiles; those of all images form one sequence.
@@ -46,7 +47,7 @@ class Schedule {
   std::int64_t block_tiles() const { return rows_per_block * columns_per_block; }
   std::int64_t blocks() const { return row_blocks * column_blocks; }
   /// Of the transformed weights of a share.
-  std::int64_t unit_size() const { return kFrequencies * frequency_size; }
+  std::int64_t unit_size() const { return frequencies * frequency_size; }
   std::int64_t panel_count() const { return static_cast<std::int64_t>(panels.size()); }
   /// Panels [first_panel(share), first_panel(share + 1)) belong to a share.
   std::int64_t first_panel(std::int64_t share) const { return share * panel_count() / shares; }
