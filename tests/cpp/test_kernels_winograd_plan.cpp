@@ -196,7 +196,7 @@ TEST(Winograd, TransformsWeightsOfFewTilesInPieces) {
           {DataType::float32, Layout::channels_last, 4, 2}}) {
       // Odd channels on both sides, groups, several images, a tile at an edge.
       ProblemDescription d =
-          layer(2, 2 * 69, 2 * 67, {5 * stride, 6 * stride}, {kernel, kernel}, {stride, stride});
+          layer(2, 2 * 69, 2 * 67, {5 * stride, 6 * stride}, {{kernel, kernel}, {stride, stride}});
       set_types(d, pass, uniform(type));
       d.groups = 2;
       d.c_per_group = 69;
