@@ -35,7 +35,7 @@ struct Kind {
   std::int64_t dilation = 1;
 };
 
-/// The same with a kernel of another size and stride, padded as before where it has several taps.
+/// The same with another kernel, padded so that about the whole input has outputs.
 ProblemDescription layer(std::int64_t n, std::int64_t c, std::int64_t k,
                          std::array<std::int64_t, 2> size, const Kind& kind) {
   ProblemDescription d = layer(n, c, k, size[0], size[1]);
@@ -234,7 +234,9 @@ TEST(Winograd, StaysWithinTheDocumentedError) {
                                        {DataType::float32, kKinds[1]},
                                        {DataType::float64, kKinds[1]},
                                        {DataType::float32, kKinds[2]},
-                                       {DataType::float64, kKinds[2]}}) {
+                                       {DataType::float64, kKinds[2]},
+                                       {DataType::float32, kKinds[9]},
+                                       {DataType::float32, kKinds[10]}}) {
         const bool forward = pass == Pass::forward;
         ProblemDescription d =
             layer(1, forward ? channels : 16, forward ? 16 : channels, {8, 8}, kind);

@@ -1,6 +1,6 @@
 /// The same where all tiles fit one block and weights are large: a transformed weight is used
-/// once, by all tiles. So it is made just before, and the transformed weights, at least four times
-/// as many as the plain ones, never leave the second-level cache. D, U and M as in
+/// once, by all tiles. So it is made just before, and the transformed weights, several times as
+/// many as the plain ones, never leave the second-level cache. D, U and M as in
 /// winograd_plan.cpp.
 ///
 ///     parallel for each group, vector of source channels

@@ -35,11 +35,10 @@ AxisGeometry::AxisGeometry(const Axis& axis, Pass pass)
       stride(axis.stride),
       dilation(axis.kernel == 1 ? 1 : axis.dilation),
       phases(std::min(dilation, destination_size)),
-      offset(first_offset(axis, pass)) {
-  // Backward the first output is one that the first tap, or of three the second, makes.
-  if (!forward && stride == 2 && (offset + taps) % 2 != 0) start = -1;
-  tiles = ceil_divide(outputs_of(0) - start, std::int64_t{tile.outputs});
-}
+      offset(first_offset(axis, pass)),
+      // Backward the first output is one that the first tap, or of three the second, makes.
+      start(!forward && stride == 2 && (offset + taps) % 2 != 0 ? -1 : 0),
+      tiles(ceil_divide(outputs_of(0) - start, std::int64_t{tile.outputs})) {}
 
 AxisGeometry::Window AxisGeometry::window(std::int64_t phase) const {
   const auto input_of = [&](std::int64_t output) { return output * tile.step / tile.outputs; };

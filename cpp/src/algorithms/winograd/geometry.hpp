@@ -32,7 +32,6 @@ const WinogradKernels<T>* find_kernels(const TypedKernels<T>& kernels, const Til
 /// of a phase computes its outputs from start + tile.outputs * t on, and reads the inputs of its
 /// window from tile.step * t on. More taps than a tile has are parts, whose inputs begin later.
 struct AxisGeometry {
-  AxisGeometry() = default;
   AxisGeometry(const Axis& axis, Pass pass);
 
   /// The inputs of a phase: input i is the source's element at origin + dilation * i. No output
@@ -55,18 +54,18 @@ struct AxisGeometry {
   /// it may lie in the padding.
   std::optional<std::int64_t> source_position(std::int64_t destination, std::int64_t tap) const;
 
-  TileAxis tile{};
-  bool forward = true;
-  std::int64_t source_size = 1;
-  std::int64_t destination_size = 1;
-  std::int64_t taps = 1;
-  std::int64_t parts = 1;     ///< of the kernel
-  std::int64_t stride = 1;    ///< of the convolution
-  std::int64_t dilation = 1;  ///< likewise
-  std::int64_t phases = 1;
-  std::int64_t offset = 0;  ///< of tap 0 and output 0, in positions of the convolution's input
-  std::int64_t start = 0;   ///< 0, or -1 for an output that does not exist
-  std::int64_t tiles = 1;   ///< of a phase
+  TileAxis tile;
+  bool forward;
+  std::int64_t source_size;
+  std::int64_t destination_size;
+  std::int64_t taps;
+  std::int64_t parts;     ///< of the kernel
+  std::int64_t stride;    ///< of the convolution
+  std::int64_t dilation;  ///< likewise; 1 for a single tap
+  std::int64_t phases;
+  std::int64_t offset;  ///< of tap 0 and output 0, in positions of the convolution's input
+  std::int64_t start;   ///< 0, or -1 for an output that does not exist
+  std::int64_t tiles;   ///< of a phase
 };
 
 /// Either pass as a correlation of a source (forward the input, backward the gradient of the
@@ -89,6 +88,10 @@ struct Geometry {
   /// -1 where it lies in the padding.
   std::int64_t source_slice(std::int64_t slice, std::int64_t depth_tap) const {
     return padded_source(slice + first_depth + depth_tap, source_depth, mode);
+  }
+  /// The element of the kernel that stands at a tap of an axis.
+  std::int64_t kernel_element(std::int64_t tap, std::int64_t taps) const {
+    return mirrored ? taps - 1 - tap : tap;
   }
   std::int64_t frequencies() const {
     return axes[0].tile.frequencies * std::int64_t{axes[1].tile.frequencies};
@@ -115,6 +118,12 @@ struct Geometry {
   std::array<AxisGeometry, 2> axes;
   std::int64_t images;
 };
+
+/// Those of the problem's tiles.
+template <class T>
+const WinogradKernels<T>& kernels_of(const Geometry& geometry, const TypedKernels<T>& kernels) {
+  return *find_kernels(kernels, geometry.axes[0].tile, geometry.axes[1].tile);
+}
 
 /// Such as "F(4x4, 3x3)": outputs of a tile and taps.
 std::string tile_name(const Geometry& geometry);

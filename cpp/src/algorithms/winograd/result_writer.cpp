@@ -8,8 +8,8 @@
 namespace fastconv::winograd {
 namespace {
 
-/// Pixels in a row of tiles, in whole vectors of them; an output that does not exist counts twice,
-/// for the square that is transposed last may begin one pixel later.
+/// Pixels in a row of tiles, in whole vectors of them. Where the first output does not exist, the
+/// squares that are transposed begin one pixel later, and the last of them ends later too.
 std::int64_t scratch_columns(const Geometry& geometry, std::int64_t tiles, std::int64_t lanes) {
   const AxisGeometry& axis = geometry.axes[1];
   return ceil_divide(axis.tile.outputs * tiles - axis.start, lanes) * lanes;
@@ -42,9 +42,11 @@ ResultWriter<T>::ResultWriter(const Problem& problem, const Geometry& geometry,
       weight_(arguments.weight),
       destination_(geometry.forward ? arguments.output : arguments.input),
       kernels_(kernels),
-      transforms_(*find_kernels(kernels, geometry.axes[0].tile, geometry.axes[1].tile)),
+      transforms_(kernels_of(geometry, kernels)),
       bias_(bias),
-      channels_last_(destination_.strides[1] == 1) {}
+      channels_last_(destination_.strides[1] == 1),
+      row_step_(destination_.strides[3] * geometry.axes[0].dilation),
+      column_step_(destination_.strides[4] * geometry.axes[1].dilation) {}
 
 /// The rows of a tile as pixels in whole squares of lanes x lanes, and one row of planes.
 template <class T>
@@ -85,8 +87,6 @@ void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t
   const std::int64_t padded_channels = ceil_divide(geometry_.destination_channels, lanes) * lanes;
   const T* bias = bias_ != nullptr ? bias_ + group * padded_channels + first : nullptr;
   const auto& strides = destination_.strides;
-  const std::int64_t row_step = strides[3] * geometry_.axes[0].dilation;
-  const std::int64_t column_step = strides[4] * geometry_.axes[1].dilation;
   T* to = static_cast<T*>(destination_.data) + image.item * strides[0] + image.slice * strides[2] +
           (group * geometry_.destination_channels + first) * strides[1] + region.h * strides[3] +
           region.w * strides[4];
@@ -95,7 +95,7 @@ void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t
   const bool in_place = channels_last_ && whole && !problem_.accumulate;
   const std::int64_t pitch = scratch_columns(geometry_, row.columns, lanes) * lanes;
   const Pixels computed =
-      in_place ? Pixels{to, row_step, column_step} : Pixels{scratch, pitch, lanes};
+      in_place ? Pixels{to, row_step_, column_step_} : Pixels{scratch, pitch, lanes};
   const bool finite =
       transforms_.sums(sums.first, sums.tile_pitch, sums.frequency_pitch, row.columns, bias,
                        computed.first, computed.row_pitch, computed.pixel_pitch);
@@ -110,10 +110,10 @@ void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t
         kernels_.activate(line.first + w * line.pixel_pitch, lanes, problem_.activation);
       }
     } else if (channels_last_) {
-      store_pixels(line, region.columns, region.channels, to + h * row_step);
+      store_pixels(line, region.columns, region.channels, to + h * row_step_);
     } else {
       store_planes(line, region.columns, region.channels,
-                   scratch + geometry_.axes[0].tile.outputs * pitch, to + h * row_step);
+                   scratch + geometry_.axes[0].tile.outputs * pitch, to + h * row_step_);
     }
   }
 }
@@ -121,15 +121,15 @@ void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t
 template <class T>
 void ResultWriter<T>::store_pixels(const Pixels& pixels, std::int64_t columns,
                                    std::int64_t channels, T* to) const {
-  const std::int64_t step = destination_.strides[4] * geometry_.axes[1].dilation;
   if (problem_.accumulate || channels < kernels_.lanes) {
     const auto store = kernels_.store_block[static_cast<int>(destination_.type)];
-    store(to, step, 1, pixels.first, pixels.pixel_pitch, {columns, channels},
+    store(to, column_step_, 1, pixels.first, pixels.pixel_pitch, {columns, channels},
           {nullptr, 0, problem_.activation, problem_.accumulate});
     return;
   }
   kernels_.activate(pixels.first, columns * pixels.pixel_pitch, problem_.activation);
-  kernels_.vectors_from_pixels(pixels.first, pixels.pixel_pitch, {columns, channels}, to, step);
+  kernels_.vectors_from_pixels(pixels.first, pixels.pixel_pitch, {columns, channels}, to,
+                               column_step_);
 }
 
 template <class T>
@@ -142,8 +142,8 @@ void ResultWriter<T>::store_planes(const Pixels& pixels, std::int64_t columns,
                                  {lanes, lanes}, planes + w, pitch);
   }
   const auto store = kernels_.store_block[static_cast<int>(destination_.type)];
-  store(to, destination_.strides[1], destination_.strides[4] * geometry_.axes[1].dilation, planes,
-        pitch, {channels, columns}, {nullptr, 0, problem_.activation, problem_.accumulate});
+  store(to, destination_.strides[1], column_step_, planes, pitch, {channels, columns},
+        {nullptr, 0, problem_.activation, problem_.accumulate});
 }
 
 template <class T>
@@ -178,9 +178,6 @@ T ResultWriter<T>::compute(const Region& region, std::int64_t channel, std::int6
   const T* item = static_cast<const T*>(source_.data) + region.item * strides[0] +
                   region.group * sources * strides[1];
   const auto& [rows, columns] = geometry_.axes;
-  const auto element = [&](std::int64_t tap, std::int64_t taps) {
-    return geometry_.mirrored ? taps - 1 - tap : tap;
-  };
   double sum = 0.0;
   for (std::int64_t d = 0; d < geometry_.depth_taps; ++d) {
     for (std::int64_t tap = 0; tap < rows.taps * columns.taps; ++tap) {
@@ -194,12 +191,12 @@ T ResultWriter<T>::compute(const Region& region, std::int64_t channel, std::int6
       const std::int64_t source_w = padded_source(*at_w, columns.source_size, geometry_.mode);
       const bool inside = slice >= 0 && source_h >= 0 && source_w >= 0;
       if (!inside && !geometry_.forward) continue;
-      const T* from = item + slice * strides[2] + source_h * strides[3] + source_w * strides[4];
-      const T* factor = weight + element(d, geometry_.depth_taps) * weights[2] +
-                        element(tap_h, rows.taps) * weights[3] +
-                        element(tap_w, columns.taps) * weights[4];
+      const std::int64_t from = slice * strides[2] + source_h * strides[3] + source_w * strides[4];
+      const T* factor = weight + geometry_.kernel_element(d, geometry_.depth_taps) * weights[2] +
+                        geometry_.kernel_element(tap_h, rows.taps) * weights[3] +
+                        geometry_.kernel_element(tap_w, columns.taps) * weights[4];
       for (std::int64_t c = 0; c < sources; ++c) {
-        const double value = inside ? from[c * strides[1]] : geometry_.fill;
+        const double value = inside ? item[from + c * strides[1]] : geometry_.fill;
         sum += value * factor[c * weights[geometry_.forward ? 1 : 0]];
       }
     }

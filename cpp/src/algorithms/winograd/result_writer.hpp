@@ -85,6 +85,9 @@ class ResultWriter {
   const WinogradKernels<T>& transforms_;
   const T* bias_;
   bool channels_last_;
+  // Between neighbours of a phase in the destination.
+  std::int64_t row_step_;
+  std::int64_t column_step_;
 };
 
 }  // namespace fastconv::winograd

@@ -10,7 +10,7 @@ SourcePacker<T>::SourcePacker(const Geometry& geometry, const TensorView& source
     : geometry_(geometry),
       source_(source),
       kernels_(kernels),
-      transforms_(*find_kernels(kernels, geometry.axes[0].tile, geometry.axes[1].tile)) {}
+      transforms_(kernels_of(geometry, kernels)) {}
 
 template <class T>
 std::int64_t SourcePacker<T>::scratch_size(const Geometry& geometry, std::int64_t tiles,

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "algorithms/lines_ahead.hpp"
 #include "algorithms/winograd/geometry.hpp"
 #include "kernels/kernel_table.hpp"
 

@@ -12,7 +12,7 @@ WeightTransform<T>::WeightTransform(const Geometry& geometry, const TensorView& 
     : geometry_(geometry),
       weight_(weight),
       kernels_(kernels),
-      transforms_(*find_kernels(kernels, geometry.axes[0].tile, geometry.axes[1].tile)),
+      transforms_(kernels_of(geometry, kernels)),
       taps_(geometry.part_taps()),
       source_stride_(weight.strides[geometry.forward ? 1 : 0]),
       destination_stride_(weight.strides[geometry.forward ? 0 : 1]) {}
@@ -52,7 +52,6 @@ void WeightTransform<T>::transform_gathered(const T* taps, std::int64_t sources,
 /// A mirrored kernel's parts begin with its last taps, which stand last among a tile's.
 template <class T>
 typename WeightTransform<T>::Part WeightTransform<T>::part_of(std::int64_t part) const {
-  const std::int64_t depth_tap = part / geometry_.slice_parts();
   const std::int64_t columns = geometry_.axes[1].parts;
   const auto range = [&](std::size_t axis, std::int64_t index) -> TapRange {
     const std::int64_t taps = geometry_.axes[axis].taps;
@@ -61,7 +60,7 @@ typename WeightTransform<T>::Part WeightTransform<T>::part_of(std::int64_t part)
     if (geometry_.mirrored) return {taps - most * index - count, count, most - count};
     return {most * index, count, 0};
   };
-  return {geometry_.mirrored ? geometry_.depth_taps - 1 - depth_tap : depth_tap,
+  return {geometry_.kernel_element(part / geometry_.slice_parts(), geometry_.depth_taps),
           {range(0, part % geometry_.slice_parts() / columns), range(1, part % columns)}};
 }
 
@@ -153,7 +152,7 @@ void WeightTransform<T>::gather(const T* weights, const Part& part, std::int64_t
       }
     }
   } else {
-    if (rows < lanes) std::fill_n(taps, sources * taps_ * lanes, T(0));
+    if (whole && rows < lanes) std::fill_n(taps, sources * taps_ * lanes, T(0));
     const auto load_weights = kernels_.load_weights[static_cast<int>(weight_.type)];
     for (std::int64_t h = 0; h < height; ++h) {
       load_weights(first + tile_width * h * lanes, weights + h * step_h,

@@ -60,7 +60,7 @@ class WeightTransform {
   const TensorView& weight_;
   const TypedKernels<T>& kernels_;
   const WinogradKernels<T>& transforms_;
-  std::int64_t taps_;
+  std::int64_t taps_;  ///< of a part
   std::int64_t source_stride_;
   std::int64_t destination_stride_;
 };

@@ -52,13 +52,15 @@ std::optional<std::string> refuses(const Problem& problem) {
   const auto rows = tile_axis(problem.axes[1], problem.pass);
   const auto columns = tile_axis(problem.axes[2], problem.pass);
   if (!rows || !columns || find_kernels(active_kernels().float32, *rows, *columns) == nullptr) {
-    return "its kernel and strides are none that it has tiles for";
+    return "its tiles are those of kernels of stride 1 and of 3x3 and 4x4 kernels of stride 2";
   }
   if (problem.pass == Pass::backward_input && repeats_input(problem.padding_mode)) {
     return "its padding repeats the input";
   }
   const Geometry geometry(problem);
-  if (geometry.slice_parts() > kMostParts) return "its kernel is large";
+  if (geometry.slice_parts() > kMostParts) {
+    return "its kernel has more than " + std::to_string(kMostParts) + " parts of three taps";
+  }
   if (std::min(geometry.source_channels, geometry.destination_channels) < kLeastChannels) {
     return "a group has few channels, so that transforms would cost more than they save";
   }
@@ -66,8 +68,9 @@ std::optional<std::string> refuses(const Problem& problem) {
 }
 
 /// Vectors of multiply-adds, and vectors of tiles and weights that are transformed, at the rates of
-/// a least-squares fit to 42 layers of float32 with AVX-512, within a fifth of each. One more
-/// transformation of the source for each round of weights. Weights that never leave the
+/// a least-squares fit to 42 layers of float32 with AVX-512 and F(4x4, 3x3), within a fifth of
+/// each; those of other tiles follow from their frequencies, with the two constants that say so.
+/// One more transformation of the source for each round of weights. Weights that never leave the
 /// second-level cache cost less.
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 2.1e-6;
@@ -78,6 +81,7 @@ double estimate_cost(const Problem& problem, int threads) {
   constexpr double kRoundSeconds = 10e-9;
   // Going backward the channels of a vector lie side by side and those of a sum far apart.
   constexpr double kBackwardSeconds = 10e-9;
+  // A pixel of a vector of channels, where a dilation keeps neighbours apart in memory.
   constexpr double kPixelApartSeconds = 35e-9;
   // What a tile costs however few its frequencies.
   constexpr double kSmallestTile = 0.25;
@@ -100,7 +104,6 @@ double estimate_cost(const Problem& problem, int threads) {
   // The rates are those of the 36 frequencies of a stride of 1.
   const double weight_size = frequencies / 36.0;
   const double tile_size = kSmallestTile + (1.0 - kSmallestTile) * weight_size;
-  // With a dilation neighbours in a tile are no neighbours in memory.
   const AxisGeometry& columns = geometry.axes[1];
   const double apart = columns.dilation > 1 ? kPixelApartSeconds : 0.0;
   const double source_seconds =
