@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <set>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -248,6 +249,24 @@ TEST(Convolution, OfFewChannelsFromMemory) {
     d.activation = Activation::relu;
     for (const int threads : {1, 2}) {
       expect_equal_to_reference(describe(d), {.threads = threads}, random);
+    }
+  }
+}
+
+/// Tiles of a single row would pack whole planes for each, where padding is left out.
+TEST(Convolution, VolumesAreNotCutIntoSingleRows) {
+  for (const Pass pass : {Pass::forward, Pass::backward_input}) {
+    for (const std::int64_t channels : {32, 64, 96}) {
+      ProblemDescription d;
+      d.spatial_rank = 3;
+      d.c = d.c_per_group = channels;
+      d.k = channels;
+      d.input = {32, 32, 32};
+      d.kernel = {3, 3, 3};
+      d.pad_before = d.pad_after = {1, 1, 1};
+      set_types(d, pass, uniform(DataType::float32));
+      const std::string description = Plan(describe(d), {.algorithm = "direct"}).description();
+      EXPECT_EQ(description.find("tiles of 1x1x"), std::string::npos) << description;
     }
   }
 }

@@ -109,7 +109,12 @@ bool CorrelationSchedule<T>::fit_cache(Region& region) const {
     region.sources_per_item = ceil_divide(region.sources_per_item, 2);
     return false;
   }
-  return !tile.halve(least_width);
+  // Where padding is left out, the runs at an axis' end read its end: however small, a tile packs
+  // the whole of it.
+  Tile smaller = tile;
+  if (!smaller.halve(least_width) || smaller.channel_size() >= tile.channel_size()) return true;
+  tile = smaller;
+  return false;
 }
 
 /// Several images share the weights of a block where each is small.
