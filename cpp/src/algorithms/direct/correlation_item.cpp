@@ -2,31 +2,10 @@
 
 #include <algorithm>
 
-#include "algorithms/direct/correlation_runs.hpp"
 #include "algorithms/direct/joined_packing.hpp"
 
 namespace fastconv::direct {
 namespace {
-
-/// Rows of a tile that are computed as one: [first_d, end_d) x [first_h, end_h).
-struct FlatRun {
-  std::int64_t first_d;
-  std::int64_t end_d;
-  std::int64_t first_h;
-  std::int64_t end_h;
-};
-
-FlatRun flat_run(Flattening flattening, const Extent& size, std::int64_t run) {
-  switch (flattening) {
-    case Flattening::rows:
-      return {run / size[1], run / size[1] + 1, run % size[1], run % size[1] + 1};
-    case Flattening::slices:
-      return {run, run + 1, 0, size[1]};
-    case Flattening::tile:
-      return {0, size[0], 0, size[1]};
-  }
-  return {};
-}
 
 /// Consecutive destination channels whose sums wait to be stored.
 struct StoreBatch {
@@ -147,6 +126,19 @@ void CorrelationItem<T>::compute_phases(const ChannelRange& sources) {
   }
 }
 
+/// Calls body(group, block, its first destination channel) for each block of each group.
+template <class T>
+template <class Body>
+void CorrelationItem<T>::for_each_block(const Body& body) const {
+  for (std::int64_t group = place_.first_group; group < place_.first_group + place_.groups;
+       ++group) {
+    for (std::int64_t b = place_.blocks.first; b < place_.blocks.end; ++b) {
+      const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
+      body(group, block, group * schedule_.destination_channels + block.first);
+    }
+  }
+}
+
 /// Calls body(phase, source, box, sums) for the positions of each phase in each image; sums that
 /// are not formed in the destination are among those of the block at `waiting`.
 template <class T>
@@ -262,85 +254,116 @@ typename CorrelationItem<T>::PixelRuns CorrelationItem<T>::pixel_runs(const Phas
   return {size, pitch, flattening, flat_runs(size, pitch, flattening)};
 }
 
+/// The positions of a flat run of a phase.
+template <class T>
+PositionBox CorrelationItem<T>::box_of(const Phase& phase, const FlatRun& run,
+                                       std::int64_t width) const {
+  const Extent& origin = place_.origin;
+  return {place_.n,
+          phase.runs,
+          {origin[0] + run.first_d, origin[1] + run.first_h, origin[2]},
+          {run.end_d - run.first_d, run.end_h - run.first_h, width}};
+}
+
+/// What the runs of a block read, all steps of the reduction.
+template <class T>
+typename CorrelationItem<T>::BlockSteps CorrelationItem<T>::steps_of(const Phase& phase,
+                                                                     std::int64_t group,
+                                                                     const Block<T>& block) {
+  const ChannelRange all_sources{0, schedule_.source_channels};
+  const bool waits = waits_for_memory(block);
+  return {block, source_of(phase, group, all_sources),
+          DepthRange<T>{.first = 0,
+                        .end = phase.depth(),
+                        .weights = weights_of(phase, group, block, all_sources),
+                        .ahead = waits ? nullptr : &next_source_,
+                        .start = start_of(group, block)},
+          waits ? compute_from_memory<T> : compute_along_pixels<T>};
+}
+
+/// The sums of one flat run and one block, with vectors along the pixels.
+template <class T>
+void CorrelationItem<T>::compute_run(const BlockSteps& steps, const FlatRun& run,
+                                     std::int64_t length, bool exact, T* sums,
+                                     std::int64_t pitch) const {
+  CorrelationSource<T> pixels = steps.source.pixels;
+  pixels.data += run.first_d * steps.source.slice_pitch + run.first_h * steps.source.row_pitch;
+  steps.compute(steps.block, pixels, steps.depth, length, kernels_.lanes, exact, sums, pitch);
+}
+
+/// The sums of full blocks are formed in the destination, if that is possible: then all runs of a
+/// block before the next one, since the results of neighbouring runs are neighbours in memory.
+template <class T>
+bool CorrelationItem<T>::compute_in_destination(const Phase& phase, const PixelRuns& runs) {
+  const auto target_of = [&](const FlatRun& run, std::int64_t channel) {
+    return call_.destination.planes_in_place(box_of(phase, run, runs.size[2]), channel,
+                                             call_.accumulate);
+  };
+  const FlatRun first = flat_run(runs.flattening, runs.size, 0);
+  const auto target = target_of(first, 0);
+  if (!target ||
+      !fits_runs(*target, box_of(phase, first, runs.size[2]).size, runs.flattening, runs.pitch)) {
+    return false;
+  }
+  for_each_block([&](std::int64_t group, const Block<T>& block, std::int64_t channel) {
+    if (block.channels < block.rows) return;
+    const BlockSteps steps = steps_of(phase, group, block);
+    for (std::int64_t i = 0; i < runs.runs.count; ++i) {
+      const FlatRun run = flat_run(runs.flattening, runs.size, i);
+      const BoxSums<T> sums = *target_of(run, channel);
+      compute_run(steps, run, runs.runs.length, true, sums.data, sums.line_pitch);
+      call_.destination.store_planes(box_of(phase, run, runs.size[2]), channel, block.channels,
+                                     sums, false);
+    }
+  });
+  return true;
+}
+
 /// A phase, or two whose rows alternate in memory and are stored together.
 template <class T>
 void CorrelationItem<T>::compute_pixels(std::span<const Phase> phases) {
-  const ChannelRange all_sources{0, schedule_.source_channels};
-  const std::size_t last_phase = phases.size() - 1;
-  const std::array<PixelRuns, 2> all_runs{pixel_runs(phases[0]), pixel_runs(phases[last_phase])};
+  const std::array<PixelRuns, 2> all_runs{pixel_runs(phases.front()), pixel_runs(phases.back())};
   const auto& [size, pitch, flattening, runs] = all_runs[0];
   if (all_runs[1].flattening != flattening || all_runs[1].runs.count != runs.count) {
     for (const Phase& phase : phases) compute_pixels({&phase, 1});
     return;
   }
-  // The blocks of neighbouring groups are stored together only if all of a group's are computed.
-  const bool whole_groups = place_.blocks.end - place_.blocks.first == schedule_.block_count();
-  const std::int64_t end_group = place_.first_group + place_.groups;
-  for (std::int64_t run = 0; run < runs.count; ++run) {
-    const FlatRun flat = flat_run(flattening, size, run);
-    const auto box_of = [&](std::size_t i) {
-      return PositionBox{
-          place_.n,
-          phases[std::min(i, last_phase)].runs,
-          {place_.origin[0] + flat.first_d, place_.origin[1] + flat.first_h, place_.origin[2]},
-          {flat.end_d - flat.first_d, flat.end_h - flat.first_h, all_runs[i].size[2]}};
-    };
-    const auto sums_of = [&](std::size_t i) {
-      const Extent& of = all_runs[i].pitch;
-      return BoxSums<T>{memory_.sums + static_cast<std::int64_t>(i) * region_.alternate_sums, of[2],
-                        of[1] * of[2], region_.sums_pitch};
-    };
-    const std::array<PositionBox, 2> boxes{box_of(0), box_of(1)};
-    const std::array<BoxSums<T>, 2> waiting{sums_of(0), sums_of(1)};
+  const bool in_destination =
+      phases.size() == 1 && compute_in_destination(phases.front(), all_runs[0]);
+  const auto sums_of = [&](std::size_t i) {
+    const Extent& of = all_runs[i].pitch;
+    return BoxSums<T>{memory_.sums + static_cast<std::int64_t>(i) * region_.alternate_sums, of[2],
+                      of[1] * of[2], region_.sums_pitch};
+  };
+  const std::array<BoxSums<T>, 2> waiting{sums_of(0), sums_of(1)};
+  for (std::int64_t i = 0; i < runs.count; ++i) {
+    const FlatRun run = flat_run(flattening, size, i);
+    const std::array<PositionBox, 2> boxes{box_of(phases.front(), run, size[2]),
+                                           box_of(phases.back(), run, all_runs[1].size[2])};
     StoreBatch batch{};
-    for (std::int64_t group = place_.first_group; group < end_group; ++group) {
-      for (std::int64_t b = place_.blocks.first; b < place_.blocks.end; ++b) {
-        const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
-        const std::int64_t channel = group * schedule_.destination_channels + block.first;
-        const auto source_at = [&](const Phase& phase) {
-          SourceTile<T> source = source_of(phase, group, all_sources);
-          source.pixels.data += flat.first_d * source.slice_pitch + flat.first_h * source.row_pitch;
-          return source.pixels;
-        };
-        const auto depth_of = [&](const Phase& phase) {
-          return DepthRange<T>{.first = 0,
-                               .end = phase.depth(),
-                               .weights = weights_of(phase, group, block, all_sources),
-                               .ahead = waits_for_memory(block) ? nullptr : &next_source_,
-                               .start = start_of(group, block)};
-        };
-        if (phases.size() == 1 && batch.channels == 0 && block.channels == block.rows) {
-          const auto target =
-              call_.destination.planes_in_place(boxes[0], channel, call_.accumulate);
-          if (target && fits_runs(*target, boxes[0].size, flattening, pitch)) {
-            const auto compute =
-                waits_for_memory(block) ? compute_from_memory<T> : compute_along_pixels<T>;
-            compute(block, source_at(phases[0]), depth_of(phases[0]), runs.length, kernels_.lanes,
-                    true, target->data, target->line_pitch);
-            call_.destination.store_planes(boxes[0], channel, block.channels, *target, false);
-            continue;
-          }
-        }
-        if (batch.channels == 0) batch.first = channel;
-        for (std::size_t i = 0; i < phases.size(); ++i) {
-          compute_along_pixels(block, source_at(phases[i]), depth_of(phases[i]),
-                               all_runs[i].runs.length, kernels_.lanes, in_place_,
-                               waiting[i].data + batch.channels * region_.sums_pitch,
-                               region_.sums_pitch);
-        }
-        batch.channels += block.channels;
-        const bool last = b + 1 == place_.blocks.end && (group + 1 == end_group || !whole_groups);
-        if (!last && batch.channels < kStoredChannels) continue;
-        if (phases.size() == 1) {
-          call_.destination.store_planes(boxes[0], batch.first, batch.channels, waiting[0],
-                                         call_.accumulate);
-        } else {
-          call_.destination.store_alternating_planes(boxes, batch.first, batch.channels, waiting,
-                                                     call_.accumulate);
-        }
-        batch.channels = 0;
+    const auto store = [&] {
+      if (batch.channels > 0 && phases.size() == 1) {
+        call_.destination.store_planes(boxes[0], batch.first, batch.channels, waiting[0],
+                                       call_.accumulate);
+      } else if (batch.channels > 0) {
+        call_.destination.store_alternating_planes(boxes, batch.first, batch.channels, waiting,
+                                                   call_.accumulate);
       }
-    }
+    };
+    for_each_block([&](std::int64_t group, const Block<T>& block, std::int64_t channel) {
+      if (in_destination && block.channels == block.rows) return;
+      if (batch.channels >= kStoredChannels || channel != batch.first + batch.channels) {
+        store();
+        batch = {channel, 0};
+      }
+      for (std::size_t phase = 0; phase < phases.size(); ++phase) {
+        compute_run(steps_of(phases[phase], group, block), run, all_runs[phase].runs.length,
+                    in_place_, waiting[phase].data + batch.channels * region_.sums_pitch,
+                    region_.sums_pitch);
+      }
+      batch.channels += block.channels;
+    });
+    store();
   }
 }
 

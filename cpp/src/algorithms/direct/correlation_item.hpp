@@ -3,6 +3,7 @@
 #include <atomic>
 #include <span>
 
+#include "algorithms/direct/correlation_runs.hpp"
 #include "algorithms/direct/correlation_schedule.hpp"
 #include "algorithms/direct/correlation_source.hpp"
 #include "algorithms/direct/correlation_store.hpp"
@@ -80,9 +81,18 @@ class CorrelationItem {
     FlatRuns runs;
   };
 
+  struct BlockSteps {
+    const Block<T>& block;
+    SourceTile<T> source;
+    DepthRange<T> depth;
+    decltype(&compute_along_pixels<T>) compute;
+  };
+
   Place place_of(std::int64_t item) const;
   LinesAhead source_lines(const Place& place) const;
   bool packs_whole_blocks() const;
+  template <class Body>
+  void for_each_block(const Body& body) const;
   template <class Body>
   void for_each_box_of(std::span<const Phase> phases, std::int64_t group, const Block<T>& block,
                        const ChannelRange& sources, T* waiting, const Body& body);
@@ -95,6 +105,11 @@ class CorrelationItem {
   bool waits_for_memory(const Block<T>& block) const;
   void compute_phases(const ChannelRange& sources);
   PixelRuns pixel_runs(const Phase& phase) const;
+  PositionBox box_of(const Phase& phase, const FlatRun& run, std::int64_t width) const;
+  BlockSteps steps_of(const Phase& phase, std::int64_t group, const Block<T>& block);
+  void compute_run(const BlockSteps& steps, const FlatRun& run, std::int64_t length, bool exact,
+                   T* sums, std::int64_t pitch) const;
+  bool compute_in_destination(const Phase& phase, const PixelRuns& runs);
   void compute_pixels(std::span<const Phase> phases);
   void compute_channels(std::span<const Phase> phases, const BlockRange& blocks,
                         const ChannelRange& sources);

@@ -88,6 +88,18 @@ FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattenin
   return {};
 }
 
+FlatRun flat_run(Flattening flattening, const Extent& size, std::int64_t run) {
+  switch (flattening) {
+    case Flattening::rows:
+      return {run / size[1], run / size[1] + 1, run % size[1], run % size[1] + 1};
+    case Flattening::slices:
+      return {run, run + 1, 0, size[1]};
+    case Flattening::tile:
+      return {0, size[0], 0, size[1]};
+  }
+  return {};
+}
+
 BoxLines box_lines(const Extent& size, const Extent& pitch, Flattening flattening) {
   const FlatRuns runs = flat_runs(size, pitch, flattening);
   const std::int64_t columns = size[0] * size[2];

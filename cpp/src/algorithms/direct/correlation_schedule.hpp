@@ -110,6 +110,16 @@ std::int64_t region_taps(const Tile& tile);
 
 FlatRuns flat_runs(const Extent& size, const Extent& pitch, Flattening flattening);
 
+/// Rows of a tile that are computed as one: [first_d, end_d) x [first_h, end_h).
+struct FlatRun {
+  std::int64_t first_d;
+  std::int64_t end_d;
+  std::int64_t first_h;
+  std::int64_t end_h;
+};
+
+FlatRun flat_run(Flattening flattening, const Extent& size, std::int64_t run);
+
 /// Lines of a box that kernels with lanes along the channels follow: its flat runs, or its columns.
 struct BoxLines {
   std::int64_t count;
