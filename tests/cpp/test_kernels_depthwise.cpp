@@ -140,32 +140,17 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
   const std::int64_t lanes = this->kernels_.lanes;
   constexpr std::int64_t kMostRowsAhead = 8;
   const auto& kernels = this->kernels_.depthwise;
-  for (const auto& [height, width] :
-       std::initializer_list<std::pair<std::int64_t, std::int64_t>>{{3, 1},
-                                                                    {3, 2},
-                                                                    {3, 3},
-                                                                    {3, 4},
-                                                                    {3, 5},
-                                                                    {3, 7},
-                                                                    {3, 9},
-                                                                    {5, 5},
-                                                                    {7, 7},
-                                                                    {1, 1},
-                                                                    {1, 2},
-                                                                    {1, 7},
-                                                                    {1, 8},
-                                                                    {1, 9},
-                                                                    {1, 16},
-                                                                    {1, 17},
-                                                                    {1, 18},
-                                                                    {1, 40}}) {
+  for (const auto& [height, width] : std::initializer_list<std::pair<std::int64_t, std::int64_t>>{
+           {2, 3}, {2, 7}, {3, 1}, {3, 2}, {3, 3}, {3, 4}, {3, 5},  {3, 7},  {3, 9},  {5, 5},
+           {7, 7}, {1, 1}, {1, 2}, {1, 7}, {1, 8}, {1, 9}, {1, 16}, {1, 17}, {1, 18}, {1, 40}}) {
     for (const std::int64_t step : {1, 2}) {
       if (step == 2 && (width > 7 || !kernels.slides[width] || !kernels.masks_loads)) continue;
       // Tall blocks end at each row of the turns that sums take in the registers.
       for (const std::int64_t rows : {1, 2, 3, 4, 7, 13, 15, 17, 21, 23, 25, 27, 29}) {
         if (rows > 7 && (height != width || step == 2)) continue;
-        for (const std::int64_t count :
-             {std::int64_t{1}, lanes, 3 * lanes + 1, 4 * lanes, 9 * lanes + 3}) {
+        for (const std::int64_t count : {std::int64_t{1}, lanes / 2, lanes, 2 * lanes + lanes / 2,
+                                         3 * lanes + 1, 4 * lanes, 9 * lanes + 3}) {
+          if (count == 0) continue;
           const std::int64_t before = width / 2;
           const std::int64_t source_count = (count - 1) * step + 1;
           const std::int64_t source_rows = (rows - 1) * step + height;
@@ -214,7 +199,8 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
               }
               ASSERT_NEAR(static_cast<double>(out[y * count + x]), sum,
                           sizeof(T) == 4 ? 1e-3 : 1e-9)
-                  << width << " taps, step " << step << ", " << rows << " rows of " << count;
+                  << height << "x" << width << " taps, step " << step << ", " << rows << " rows of "
+                  << count;
             }
           }
         }

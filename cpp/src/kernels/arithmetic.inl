@@ -1,4 +1,8 @@
 /// What kernels of every compute type have in common.
+///
+/// Lambdas are marked __attribute__((always_inline)): in their place, [[gnu::always_inline]]
+/// belongs to the type and is ignored without a word, and sums that a lambda refers to are then in
+/// memory.
 
 template <class T>
 inline constexpr bool kIsFloating = T(0.5) != T(0);

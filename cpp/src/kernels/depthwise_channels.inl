@@ -50,7 +50,7 @@ template <class T, int kRows, int kPixels, bool kEdge, class Load>
     const ChannelRows<T>& rows = block.sets[set];
     const T* const* sources = rows.sources;
     const T* weights = rows.weights + block.weight_first + channel / V::kLanes * block.weight_pitch;
-    const auto add = [&]<int kFirst, int kLast>() [[gnu::always_inline]] {
+    const auto add = [&]<int kFirst, int kLast>() __attribute__((always_inline)) {
       if (const T* source = *sources++; source != nullptr) {
         add_channel_row<kFirst, kLast, kEdge>(sums, source + block.source_first + channel, first,
                                               weights, rows.weight_step, block, load);
@@ -80,7 +80,7 @@ template <class T, int kRows, int kPixels, bool kEdge>
   T* out = block.out + pixel * block.out_step;
   const std::int64_t whole = block.channels - block.channels % V::kLanes;
   V sums[kRows][kPixels];
-  const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
+  const auto load = [](const T* from) __attribute__((always_inline)) { return V::load(from); };
   for (std::int64_t channel = 0; channel < whole; channel += V::kLanes) {
     sum_channels<T, kRows, kPixels, kEdge>(sums, block, pixel, channel, load);
 #pragma GCC unroll 8
@@ -197,7 +197,7 @@ template <class T, int kHeight, int kWidth>
 [[gnu::noinline]] void depthwise_channel_gradient_tile(const ChannelGradient<T>& g, T* to) {
   using V = Vec<T>;
   if (g.channels == V::kLanes) {
-    const auto load = [](const T* from) [[gnu::always_inline]] { return V::load(from); };
+    const auto load = [](const T* from) __attribute__((always_inline)) { return V::load(from); };
     add_gradient_pixels<T, kHeight, kWidth>(g, to, load);
   } else {
     const std::int64_t rest = g.channels;

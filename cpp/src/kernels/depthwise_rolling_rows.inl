@@ -37,7 +37,7 @@ template <class T, int kVectors, int kTaps>
   const V initial = V::broadcast(block.initial);
   V sums[kTaps][kVectors];
   // Source row i is number kTurn of its round and meets output rows i to i - kReached.
-  const auto add = [&]<int kTurn, int kReached>(std::int64_t i) [[gnu::always_inline]] {
+  const auto add = [&]<int kTurn, int kReached>(std::int64_t i) {
     if (fetches) fetch_rows<T, 1, kVectors>(rows + i + kDepthwiseRowsAhead, 1, start);
     V window[kVectors + 1];
 #pragma GCC unroll 8
@@ -48,7 +48,7 @@ template <class T, int kVectors, int kTaps>
         window[v] = V::load(rows[i] + start + v * kLanes);
       }
     }
-    const auto add_tap = [&]<int kTap>() [[gnu::always_inline]] {
+    const auto add_tap = [&]<int kTap>() {
       V loaded[kVectors];
 #pragma GCC unroll 8
       for (int v = 0; v < kVectors; ++v) {
@@ -64,17 +64,17 @@ template <class T, int kVectors, int kTaps>
         }
       }
     };
-    [&]<int... kTap>(std::integer_sequence<int, kTap...>) [[gnu::always_inline]] {
+    [&]<int... kTap>(std::integer_sequence<int, kTap...>) {
       (add_tap.template operator()<kTap>(), ...);
     }(std::make_integer_sequence<int, kTaps>());
   };
   // The first rows complete nothing.
-  [&]<int... kRow>(std::integer_sequence<int, kRow...>) [[gnu::always_inline]] {
+  [&]<int... kRow>(std::integer_sequence<int, kRow...>) {
     (add.template operator()<kRow, kRow>(kRow), ...);
   }(std::make_integer_sequence<int, kTaps - 1>());
   T* out = block.out + first;
   for (std::int64_t y = 0; y < block.rows;) {
-    const auto complete = [&]<int kTurn>() [[gnu::always_inline]] {
+    const auto complete = [&]<int kTurn>() {
       if (y == block.rows) return;
       add.template operator()<kTurn, kTaps - 1>(y + kTaps - 1);
       const auto& row = sums[(kTurn + 1) % kTaps];
@@ -84,7 +84,7 @@ template <class T, int kVectors, int kTaps>
       out += block.pitch;
       ++y;
     };
-    [&]<int... kTurn>(std::integer_sequence<int, kTurn...>) [[gnu::always_inline]] {
+    [&]<int... kTurn>(std::integer_sequence<int, kTurn...>) {
       (complete.template operator()<(kTurn + kTaps - 1) % kTaps>(), ...);
     }(std::make_integer_sequence<int, kTaps>());
   }

@@ -106,7 +106,7 @@ template <class T, int kStep, int kHeight, int kWidth>
   }
   const auto load_whole = [](const T* from, auto...)
                               [[gnu::always_inline]] { return V::load(from); };
-  const auto add_rows = [&]<int kRows>(std::int64_t y) [[gnu::always_inline]] {
+  const auto add_rows = [&]<int kRows>(std::int64_t y) __attribute__((always_inline)) {
     for (std::int64_t pixel = 0; pixel < g.count; pixel += V::kLanes) {
       const std::int64_t first = pixel * kStep;
       const std::int64_t left = g.count - pixel;
@@ -120,9 +120,10 @@ template <class T, int kStep, int kHeight, int kWidth>
                                  [[gnu::always_inline]] { return V::load_partial(from, count); };
       if constexpr (kMaskedLoads) {
         const TapLanes<T, kWidth, kStep> lanes(g, first, count);
-        const auto load_inside = [&lanes](const T* from, int tap, int part) [[gnu::always_inline]] {
-          return V::load_lanes(from, lanes.of_tap[tap][part]);
-        };
+        const auto load_inside = [&lanes](const T* from, int tap, int part)
+                                     __attribute__((always_inline)) {
+                                       return V::load_lanes(from, lanes.of_tap[tap][part]);
+                                     };
         add_gradient_rows<T, kStep, kRows>(sums, g, y, pixel, load_some, load_inside);
       } else {
         add_gradient_rows<T, kStep, kRows>(sums, g, y, pixel, load_some, load_some);

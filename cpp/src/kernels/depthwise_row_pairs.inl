@@ -66,7 +66,7 @@ template <class T, int kRows, int kVectors>
     const T* const* rows = even.rows + block.first_row + y * even.row_step;
     const T* even_weights = even.weights;
     const T* odd_weights = odd.weights;
-    const auto add = [&]<int kFirst, int kLast>() [[gnu::always_inline]] {
+    const auto add = [&]<int kFirst, int kLast>() __attribute__((always_inline)) {
       add_row_to_pair<kFirst, kLast>(sums, *rows + first, even, even_weights, odd, odd_weights);
       rows += even.row_step;
       even_weights += even.width;

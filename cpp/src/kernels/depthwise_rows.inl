@@ -105,7 +105,7 @@ template <int kFirst, int kLast, class Columns, class T, int kRows, int kVectors
       for (int v = 0; v <= kVectors; ++v) {
         window[v] = load_inside<Columns::kLimits>(source, start + v * kLanes, limits);
       }
-      const auto add = [&]<int kTap>() [[gnu::always_inline]] {
+      const auto add = [&]<int kTap>() __attribute__((always_inline)) {
         if (b + kTap >= taps.width) return;
         V loaded[kVectors];
 #pragma GCC unroll 8
@@ -114,7 +114,7 @@ template <int kFirst, int kLast, class Columns, class T, int kRows, int kVectors
         }
         add_tap<kFirst, kLast>(sums, loaded, weights + b + kTap, taps.width);
       };
-      [&]<int... kTap>(std::integer_sequence<int, kTap...>) [[gnu::always_inline]] {
+      [&]<int... kTap>(std::integer_sequence<int, kTap...>) __attribute__((always_inline)) {
         (add.template operator()<kTap>(), ...);
       }(std::make_integer_sequence<int, kLanes>());
     }
@@ -129,7 +129,7 @@ template <int kFirst, int kLast, class Columns, class T, int kRows, int kVectors
         window[v] = V::load(at);
       }
     }
-    const auto add = [&]<int kTap>() [[gnu::always_inline]] {
+    const auto add = [&]<int kTap>() __attribute__((always_inline)) {
       if constexpr (kTap < Columns::kWidth) {
         V loaded[kVectors];
 #pragma GCC unroll 8
@@ -228,7 +228,7 @@ template <class T, int kRows, int kVectors, class Columns>
     const std::int64_t step = taps.row_step;
     const T* weights = taps.weights;
     const std::int64_t width = Columns::kWidth > 0 ? Columns::kWidth : taps.width;
-    const auto add = [&]<int kFirst, int kLast>() [[gnu::always_inline]] {
+    const auto add = [&]<int kFirst, int kLast>() __attribute__((always_inline)) {
       add_source_row<kFirst, kLast, Columns>(sums, *rows, first, weights, taps, limits, window);
       rows += step;
       weights += width;
@@ -307,12 +307,19 @@ void depthwise_row_strip(const RowBlock<T>& block, std::int64_t y) {
   run_rest.template operator()<7>();
 }
 
-template <class T, int kTaps>
-void depthwise_row_strips(const RowBlock<T>& block) {
+/// Rows of a tile: no more than the kernel has.
+template <class T>
+std::int64_t rows_of_strip(const RowBlock<T>& block) {
   std::int64_t most = kMostDepthwiseRows;
   for (std::int64_t set = 0; set < block.set_count; ++set) {
     if (block.taps[set].height < most) most = block.taps[set].height;
   }
+  return most;
+}
+
+template <class T, int kTaps>
+void depthwise_row_strips(const RowBlock<T>& block) {
+  const std::int64_t most = rows_of_strip(block);
   for (std::int64_t y = 0; y < block.rows;) {
     const std::int64_t left = block.rows - y;
     const std::int64_t rows = left < most ? left : most;

@@ -26,7 +26,7 @@ template <class T, int kTaps, int kRows, int kVectors, class Lanes, class Weight
     window[0][v] = every_second<0>(low, high, kEach);
     window[1][v] = every_second<1>(low, high, kEach);
   }
-  const auto add = [&]<int kTap>() [[gnu::always_inline]] {
+  const auto add = [&]<int kTap>() __attribute__((always_inline)) {
     const auto& part = window[kTap % 2];
     V loaded[kVectors];
 #pragma GCC unroll 8
@@ -42,7 +42,7 @@ template <class T, int kTaps, int kRows, int kVectors, class Lanes, class Weight
       for (int v = 0; v < kVectors; ++v) sums[r][v] = V::fma(weight, loaded[v], sums[r][v]);
     }
   };
-  [&]<int... kTap>(std::integer_sequence<int, kTap...>) [[gnu::always_inline]] {
+  [&]<int... kTap>(std::integer_sequence<int, kTap...>) __attribute__((always_inline)) {
     (add.template operator()<kTap>(), ...);
   }(std::make_integer_sequence<int, kTaps>());
 }
@@ -69,14 +69,14 @@ template <class T, int kRows, int kVectors, int kTaps>
       for (std::int64_t a = 0; a < taps.height; ++a) {
         const T* weights = taps.weights + even_first(a, taps.height) * kTaps;
         add_strided_row<T, kTaps>(sums, rows[a] + start, lanes,
-                                  [&](int) [[gnu::always_inline]] { return weights; });
+                                  [&](int) __attribute__((always_inline)) { return weights; });
       }
     } else {
       constexpr int kRead = 2 * (kRows - 1) + kTaps;
       read = kRead;
-      [&]<int... kRow>(std::integer_sequence<int, kRow...>) [[gnu::always_inline]] {
+      [&]<int... kRow>(std::integer_sequence<int, kRow...>) __attribute__((always_inline)) {
         (add_strided_row<T, kTaps>(sums, rows[kRow] + start, lanes,
-                                   [&](int r) [[gnu::always_inline]] -> const T* {
+                                   [&](int r) __attribute__((always_inline)) -> const T* {
                                      const int a = kRow - 2 * r;
                                      return a < 0 || a >= kTaps
                                                 ? nullptr
@@ -136,7 +136,7 @@ void depthwise_rows(const RowBlock<T>& block) {
           (kMaskedLoads || block.limits.end == kUnlimitedRow.end)) {
         if (rolls<T, kTaps>(block)) {
           depthwise_rolling_rows<T, kTaps>(block);
-        } else {
+        } else if (!depthwise_half_rows<T, kTaps>(block)) {
           depthwise_row_strips<T, kTaps>(block);
         }
         done = true;

@@ -28,6 +28,7 @@ namespace {
 #include "kernels/depthwise_channels.inl"
 #include "kernels/depthwise_rows.inl"
 
+#include "kernels/depthwise_half_rows.inl"
 #include "kernels/depthwise_rolling_rows.inl"
 #include "kernels/depthwise_row_pairs.inl"
 #include "kernels/depthwise_strided_rows.inl"
