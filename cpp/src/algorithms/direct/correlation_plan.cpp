@@ -11,6 +11,7 @@
 ///               for 3 (6, 8) vectors of positions at a time
 ///                 for each source channel and tap: the microkernel             [registers]
 ///               store 16 channels: bias, sum with the destination, activation, conversion
+///           (for each block, flat run, where sums are formed in the destination itself)
 ///         along the channels:
 ///           for each group, block of 2 vectors of destination channels
 ///             for each piece of the depth, flat run of positions               [weights in L2]
