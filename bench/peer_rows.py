@@ -14,8 +14,6 @@ from typing import Any
 from problem_lines import Problem
 
 _SMALL_ENOUGH_FOR_THE_REFERENCE = 2_000_000
-# libgomp spins 300,000 times before its threads sleep: 5 to 9 ms.
-_PAUSE_BETWEEN_THREAD_POOLS = 0.012
 _TOLERANCES = {
     "float32": 1e-4,
     "complex64": 1e-4,
@@ -207,8 +205,7 @@ def measure_row(task: Task, peers: Sequence[Any], limits: Any, options: Options)
     disagreeing = [entry.name for entry in row.peers if entry.failure.startswith("disagrees")]
     if len(disagreeing) > len(contenders) - len(row.fastconv) and not row.failure:
         row.failure = f"most peers disagree: {', '.join(disagreeing)}"
-    pause = _PAUSE_BETWEEN_THREAD_POOLS if task.threads > 1 else 0.0
-    measure([contender for _, contender in contenders], options.budget, pause)
+    measure([contender for _, contender in contenders], options.budget, task.threads)
     for entry, contender in contenders:
         entry.seconds, entry.first_call = contender.seconds, contender.first_call
         entry.samples, entry.once = len(contender.samples), contender.once
