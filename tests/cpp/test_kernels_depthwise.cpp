@@ -138,7 +138,6 @@ TYPED_TEST(DepthwiseKernelsTest, PairsOfRowsTakeTurns) {
 TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
   using T = TypeParam;
   const std::int64_t lanes = this->kernels_.lanes;
-  constexpr std::int64_t kMostRowsAhead = 8;
   const auto& kernels = this->kernels_.depthwise;
   for (const auto& [height, width] : std::initializer_list<std::pair<std::int64_t, std::int64_t>>{
            {2, 3}, {2, 7}, {3, 1}, {3, 2}, {3, 3}, {3, 4}, {3, 5},  {3, 7},  {3, 9},  {5, 5},
@@ -158,10 +157,10 @@ TYPED_TEST(DepthwiseKernelsTest, RowsEndAtTheirLimits) {
           GuardedArray<T> weights(height * width);
           fill_random(source, this->random_);
           fill_random(weights, this->random_);
-          std::vector<const T*> pointers;
-          for (std::int64_t r = 0; r < source_rows + kMostRowsAhead; ++r) {
-            const std::int64_t row = std::min(r, source_rows - 1);
-            pointers.push_back(source.data() + row * source_count - before);
+          // No pointers beyond those of the rows that may be fetched.
+          GuardedArray<const T*> pointers(source_rows + step * kDepthwiseRowsAhead);
+          for (std::int64_t r = 0; r < pointers.size(); ++r) {
+            pointers[r] = source.data() + std::min(r, source_rows - 1) * source_count - before;
           }
           // Even distances first.
           std::vector<std::int64_t> offsets;

@@ -57,13 +57,7 @@ template <class T, int kRows, int kPixels, bool kEdge, class Load>
       }
       weights += rows.weight_step;
     };
-    if constexpr (kRows > 1) add.template operator()<0, 0>();
-    if constexpr (kRows > 2) add.template operator()<0, 1>();
-    for (std::int64_t a = kRows - 1; a < rows.height; ++a) {
-      add.template operator()<0, kRows - 1>();
-    }
-    if constexpr (kRows > 1) add.template operator()<1, kRows - 1>();
-    if constexpr (kRows > 2) add.template operator()<2, kRows - 1>();
+    for_each_source_row<kRows>(rows.height, add);
 #pragma GCC unroll 4
     for (int r = 0; r < kRows; ++r) {
       if (sources[r] == nullptr) continue;
@@ -93,7 +87,7 @@ template <class T, int kRows, int kPixels, bool kEdge>
   const std::int64_t rest = block.channels - whole;
   if (rest == 0) return;
   const auto load_rest = [rest](const T* from)
-                             [[gnu::always_inline]] { return V::load_partial(from, rest); };
+                             __attribute__((always_inline)) { return V::load_partial(from, rest); };
   sum_channels<T, kRows, kPixels, kEdge>(sums, block, pixel, whole, load_rest);
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
@@ -202,7 +196,7 @@ template <class T, int kHeight, int kWidth>
   } else {
     const std::int64_t rest = g.channels;
     const auto load = [rest](const T* from)
-                          [[gnu::always_inline]] { return V::load_partial(from, rest); };
+                          __attribute__((always_inline)) { return V::load_partial(from, rest); };
     add_gradient_pixels<T, kHeight, kWidth>(g, to, load);
   }
 }

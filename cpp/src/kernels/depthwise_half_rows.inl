@@ -2,12 +2,12 @@
 /// there, the pixels of two rows share a vector, those of an upper strip of kRows rows in its lower
 /// half and those of the strip below in the other.
 ///
-/// Tile: 2 * kRows output rows, no more in a strip than the kernel has. A source row of each strip
+/// Tile: 2 * kRows output rows, no more in a strip than the kernel has; the lower strip may begin
+/// with the last row of the upper one. A source row of each strip
 /// is loaded once; every tap is shuffled out of both: kRows multiply-adds for a shuffle and kRows
 /// broadcasts. Registers: kRows + 4.
 
 /// Pixels at the end of the block's rows that are left to such tiles; none if it has too few rows.
-/// A tile may reach a row below the block, which has pointers where rows have limits.
 template <class T>
 std::int64_t half_vector_pixels(const RowBlock<T>& block, std::int64_t strip) {
   constexpr std::int64_t kLanes = Vec<T>::kLanes;
@@ -27,9 +27,10 @@ template <int kTap, class T, int... kIndices>
   return lower;
 }
 
+/// Output rows y to y + kRows - 1 and, `apart` rows below, as many again.
 template <class T, int kRows, int kTaps>
 [[gnu::noinline]] void depthwise_half_tile(const RowBlock<T>& block, std::int64_t y,
-                                           std::int64_t first) {
+                                           std::int64_t apart, std::int64_t first) {
   using V = Vec<T>;
   constexpr int kLanes = V::kLanes;
   V sums[kRows][1];
@@ -44,7 +45,7 @@ template <class T, int kRows, int kTaps>
     const T* weights = taps.weights;
     const auto add = [&]<int kFirst, int kLast>() __attribute__((always_inline)) {
       const V lower = V::load_lanes(rows[0] + start, lanes.of_vector[0]);
-      const V upper = V::load_lanes(rows[kRows * step] + start, lanes.of_vector[0]);
+      const V upper = V::load_lanes(rows[apart * step] + start, lanes.of_vector[0]);
       const auto add_column = [&]<int kTap>() __attribute__((always_inline)) {
         const V loaded[1] = {
             join_halves<kTap, T>(lower, upper, std::make_integer_sequence<int, kLanes>())};
@@ -56,25 +57,16 @@ template <class T, int kRows, int kTaps>
       rows += step;
       weights += kTaps;
     };
-    if constexpr (kRows > 1) add.template operator()<0, 0>();
-    if constexpr (kRows > 2) add.template operator()<0, 1>();
-    if constexpr (kRows > 3) add.template operator()<0, 2>();
-    for (std::int64_t a = kRows - 1; a < taps.height; ++a) {
-      add.template operator()<0, kRows - 1>();
-    }
-    if constexpr (kRows > 1) add.template operator()<1, kRows - 1>();
-    if constexpr (kRows > 2) add.template operator()<2, kRows - 1>();
-    if constexpr (kRows > 3) add.template operator()<3, kRows - 1>();
-    fetch_rows<T, kRows, 1>(rows + kRows * step, step, start);
+    for_each_source_row<kRows>(taps.height, add);
+    fetch_rows<T, kRows, 1>(rows + apart * step, step, start);
   }
   const std::int64_t left = block.count - first;
 #pragma GCC unroll 8
   for (int r = 0; r < kRows; ++r) {
     T* const out = block.out + (y + r) * block.pitch + first;
     sums[r][0].store_partial(out, left);
-    if (y + kRows + r == block.rows) continue;
     V::template slide<kLanes / 2>(sums[r][0], sums[r][0])
-        .store_partial(out + kRows * block.pitch, left);
+        .store_partial(out + apart * block.pitch, left);
   }
 }
 
@@ -101,9 +93,10 @@ bool depthwise_half_rows(const RowBlock<T>& block) {
     for (; y + 2 * strip - 1 <= block.rows; y += 2 * strip) {
       const std::int64_t rows = block.rows - y < 2 * strip ? block.rows - y : 2 * strip;
       if (whole > 0) depthwise_row_strips<T, kTaps>(rows_of(y, rows, whole));
-      if (strip == 2) depthwise_half_tile<T, 2, kTaps>(block, y, whole);
-      if (strip == 3) depthwise_half_tile<T, 3, kTaps>(block, y, whole);
-      if (strip == 4) depthwise_half_tile<T, 4, kTaps>(block, y, whole);
+      const std::int64_t apart = rows - strip;
+      if (strip == 2) depthwise_half_tile<T, 2, kTaps>(block, y, apart, whole);
+      if (strip == 3) depthwise_half_tile<T, 3, kTaps>(block, y, apart, whole);
+      if (strip == 4) depthwise_half_tile<T, 4, kTaps>(block, y, apart, whole);
     }
     if (y < block.rows) depthwise_row_strips<T, kTaps>(rows_of(y, block.rows - y, block.count));
     return true;

@@ -72,8 +72,8 @@ struct RowBlock {
 /// Most rows that one register tile of `rows` has; no more than the kernel has either.
 inline constexpr int kMostDepthwiseRows = 4;
 
-/// Rows below the last that a block needs, to which there are pointers as well where rows have
-/// limits, for `rows` to fetch, or to read in vain.
+/// Rows below the last that a block reads, to which there are pointers as well where rows have
+/// limits, for `rows` to fetch.
 inline constexpr std::int64_t kDepthwiseRowsAhead = 4;
 
 template <class T>

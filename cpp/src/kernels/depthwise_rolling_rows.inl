@@ -4,7 +4,8 @@
 /// in the making: a source row is loaded once, added to all of them, and completes the topmost,
 /// whose registers begin the next. So every multiply-add is there once and every source row is read
 /// once, where tiles of rows read those between two tiles again. The rows take turns in the
-/// registers, so that the loop is written out kTaps times.
+/// registers, so that the loop is written out kTaps times. Its lambdas are left to the compiler,
+/// which inlines them: made to, GCC 12 copies accumulators, and 3x3 and 5x5 take a tenth longer.
 /// Registers: kTaps * kVectors + 2 * kVectors + 2, and the weights where they fit.
 
 /// Rows from which on a block is tall: those below the last one are begun in vain.

@@ -105,7 +105,7 @@ template <class T, int kStep, int kHeight, int kWidth>
     most = most > g.offsets[b] ? most : g.offsets[b];
   }
   const auto load_whole = [](const T* from, auto...)
-                              [[gnu::always_inline]] { return V::load(from); };
+                              __attribute__((always_inline)) { return V::load(from); };
   const auto add_rows = [&]<int kRows>(std::int64_t y) __attribute__((always_inline)) {
     for (std::int64_t pixel = 0; pixel < g.count; pixel += V::kLanes) {
       const std::int64_t first = pixel * kStep;
@@ -116,8 +116,9 @@ template <class T, int kStep, int kHeight, int kWidth>
         continue;
       }
       const std::int64_t count = left < V::kLanes ? left : V::kLanes;
-      const auto load_some = [count](const T* from, auto...)
-                                 [[gnu::always_inline]] { return V::load_partial(from, count); };
+      const auto load_some = [count](const T* from, auto...) __attribute__((always_inline)) {
+        return V::load_partial(from, count);
+      };
       if constexpr (kMaskedLoads) {
         const TapLanes<T, kWidth, kStep> lanes(g, first, count);
         const auto load_inside = [&lanes](const T* from, int tap, int part)

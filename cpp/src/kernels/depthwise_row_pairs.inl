@@ -72,13 +72,7 @@ template <class T, int kRows, int kVectors>
       even_weights += even.width;
       odd_weights += odd.width;
     };
-    if constexpr (kRows > 1) add.template operator()<0, 0>();
-    if constexpr (kRows > 2) add.template operator()<0, 1>();
-    for (std::int64_t a = kRows - 1; a < even.height; ++a) {
-      add.template operator()<0, kRows - 1>();
-    }
-    if constexpr (kRows > 1) add.template operator()<1, kRows - 1>();
-    if constexpr (kRows > 2) add.template operator()<2, kRows - 1>();
+    for_each_source_row<kRows>(even.height, add);
   }
   const std::int64_t left = block.count - 2 * first;
 #pragma GCC unroll 8

@@ -233,15 +233,7 @@ template <class T, int kRows, int kVectors, class Columns>
       rows += step;
       weights += width;
     };
-    if constexpr (kRows > 1) add.template operator()<0, 0>();
-    if constexpr (kRows > 2) add.template operator()<0, 1>();
-    if constexpr (kRows > 3) add.template operator()<0, 2>();
-    for (std::int64_t a = kRows - 1; a < taps.height; ++a) {
-      add.template operator()<0, kRows - 1>();
-    }
-    if constexpr (kRows > 1) add.template operator()<1, kRows - 1>();
-    if constexpr (kRows > 2) add.template operator()<2, kRows - 1>();
-    if constexpr (kRows > 3) add.template operator()<3, kRows - 1>();
+    for_each_source_row<kRows>(taps.height, add);
     if (limits.end != kUnlimitedRow.end) {
       fetch_rows<T, kRows, kVectors>(rows, step, first);
     }

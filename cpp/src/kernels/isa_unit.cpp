@@ -17,6 +17,7 @@ namespace {
 #include "kernels/activation.inl"
 #include "kernels/depthwise_row_copies.inl"
 #include "kernels/depthwise_row_gradient.inl"
+#include "kernels/depthwise_source_rows.inl"
 #include "kernels/transpose.inl"
 
 #include "kernels/runs.inl"

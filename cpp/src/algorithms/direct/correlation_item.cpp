@@ -295,25 +295,21 @@ void CorrelationItem<T>::compute_run(const BlockSteps& steps, const FlatRun& run
 /// block before the next one, since the results of neighbouring runs are neighbours in memory.
 template <class T>
 bool CorrelationItem<T>::compute_in_destination(const Phase& phase, const PixelRuns& runs) {
-  const auto target_of = [&](const FlatRun& run, std::int64_t channel) {
-    return call_.destination.planes_in_place(box_of(phase, run, runs.size[2]), channel,
-                                             call_.accumulate);
+  const auto box_at = [&](std::int64_t run) {
+    return box_of(phase, flat_run(runs.flattening, runs.size, run), runs.size[2]);
   };
-  const FlatRun first = flat_run(runs.flattening, runs.size, 0);
-  const auto target = target_of(first, 0);
-  if (!target ||
-      !fits_runs(*target, box_of(phase, first, runs.size[2]).size, runs.flattening, runs.pitch)) {
-    return false;
-  }
+  const PositionBox first = box_at(0);
+  const auto target = call_.destination.planes_in_place(first, 0, call_.accumulate);
+  if (!target || !fits_runs(*target, first.size, runs.flattening, runs.pitch)) return false;
   for_each_block([&](std::int64_t group, const Block<T>& block, std::int64_t channel) {
     if (block.channels < block.rows) return;
     const BlockSteps steps = steps_of(phase, group, block);
-    for (std::int64_t i = 0; i < runs.runs.count; ++i) {
-      const FlatRun run = flat_run(runs.flattening, runs.size, i);
-      const BoxSums<T> sums = *target_of(run, channel);
-      compute_run(steps, run, runs.runs.length, true, sums.data, sums.line_pitch);
-      call_.destination.store_planes(box_of(phase, run, runs.size[2]), channel, block.channels,
-                                     sums, false);
+    for (std::int64_t run = 0; run < runs.runs.count; ++run) {
+      const PositionBox box = box_at(run);
+      const BoxSums<T> sums = *call_.destination.planes_in_place(box, channel, call_.accumulate);
+      compute_run(steps, flat_run(runs.flattening, runs.size, run), runs.runs.length, true,
+                  sums.data, sums.line_pitch);
+      call_.destination.store_planes(box, channel, block.channels, sums, false);
     }
   });
   return true;
@@ -330,6 +326,10 @@ void CorrelationItem<T>::compute_pixels(std::span<const Phase> phases) {
   }
   const bool in_destination =
       phases.size() == 1 && compute_in_destination(phases.front(), all_runs[0]);
+  const auto waits = [&](const Block<T>& block) {
+    return !in_destination || block.channels < block.rows;
+  };
+  if (std::ranges::none_of(schedule_.blocks, waits)) return;
   const auto sums_of = [&](std::size_t i) {
     const Extent& of = all_runs[i].pitch;
     return BoxSums<T>{memory_.sums + static_cast<std::int64_t>(i) * region_.alternate_sums, of[2],
@@ -351,7 +351,7 @@ void CorrelationItem<T>::compute_pixels(std::span<const Phase> phases) {
       }
     };
     for_each_block([&](std::int64_t group, const Block<T>& block, std::int64_t channel) {
-      if (in_destination && block.channels == block.rows) return;
+      if (!waits(block)) return;
       if (batch.channels >= kStoredChannels || channel != batch.first + batch.channels) {
         store();
         batch = {channel, 0};

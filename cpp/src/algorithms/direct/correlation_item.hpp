@@ -81,6 +81,7 @@ class CorrelationItem {
     FlatRuns runs;
   };
 
+  /// A block's reduction over all source channels, and the function that carries it out.
   struct BlockSteps {
     const Block<T>& block;
     SourceTile<T> source;
