@@ -84,9 +84,11 @@ test-cpp: $(VENV)/build-tools googletest ## Build and run the C++ tests
 	cmake --build --preset dev
 	ctest --preset dev --parallel $(JOBS)
 
+# Threads that wait for their next work in a loop would take the cores from the other processes.
 .PHONY: test-python
 test-python: $(VENV)/installed-test ## Run the Python tests and the examples in the docstrings
-	$(VENV)/bin/python -m pytest --doctest-modules --pyargs fastconv tests/python
+	OMP_WAIT_POLICY=passive $(VENV)/bin/python -m pytest --numprocesses $(JOBS) \
+	    --doctest-modules --pyargs fastconv tests/python
 
 .PHONY: asan
 asan: $(VENV)/build-tools googletest ## Run the C++ tests under AddressSanitizer and UBSan

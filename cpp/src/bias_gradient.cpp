@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <array>
 
-#include "algorithms/direct/real_view.hpp"
+#include "algorithms/real_view.hpp"
 #include "fastconv/plan.hpp"
 #include "fastconv/threads.hpp"
 #include "kernels/kernel_table.hpp"
@@ -9,8 +9,6 @@
 
 namespace fastconv {
 namespace {
-
-using direct::RealView;
 
 /// Channels that share the cache lines of a channels-last gradient.
 constexpr std::int64_t kChannelBlock = 16;

@@ -53,6 +53,11 @@ def _spatial_rank(weight_shape: Shape, name: str) -> int:
 
 
 def _shape_argument(shape: Shape, name: str) -> tuple[SupportsIndex, ...]:
+    if getattr(shape, "ndim", 1) != 1:
+        raise TypeError(
+            f"{name}: got an array of shape {tuple(shape.shape)}, needs a shape; "  # type: ignore[attr-defined]
+            "pass the array's `.shape`"
+        )
     try:
         return tuple(shape)
     except TypeError:

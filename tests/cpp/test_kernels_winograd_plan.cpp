@@ -50,6 +50,8 @@ ProblemDescription layer(std::int64_t n, std::int64_t c, std::int64_t k,
 }
 
 constexpr Pass kCorrelations[] = {Pass::forward, Pass::backward_input};
+constexpr DataType kTypes[] = {DataType::float32,    DataType::float64, DataType::complex64,
+                               DataType::complex128, DataType::float16, DataType::bfloat16};
 
 /// Tiles of every kind, kernels of several parts, phases of dilations.
 constexpr Kind kKinds[] = {
@@ -60,7 +62,7 @@ constexpr Kind kKinds[] = {
 TEST(Winograd, TakesEveryOptionOfBothPasses) {
   std::mt19937_64 random(1);
   for (const Pass pass : kCorrelations) {
-    for (const DataType type : {DataType::float32, DataType::float64}) {
+    for (const DataType type : kTypes) {
       for (const Layout layout : kLayouts) {
         if (layout == Layout::repeated) continue;
         for (const bool flip : {false, true}) {
@@ -70,7 +72,8 @@ TEST(Winograd, TakesEveryOptionOfBothPasses) {
           d.c_per_group = 18;
           d.flip = flip;
           d.has_bias = d.accumulate = true;
-          d.activation = Activation::relu;
+          if (!is_complex(type)) d.activation = Activation::relu;
+          d.conjugate = flip;
           d.pad_before = {0, 2, -1};
           const CaseOptions options{
               .layouts = {layout, layout, layout}, .threads = 2, .packed = flip, .bias_stride = 2};
@@ -124,10 +127,16 @@ TEST(Winograd, TakesVolumesAndPadding) {
       d.pad_before = {depth / 2, 4, 3};
       d.pad_after = {depth, 3, 5};
       d.padding_mode = mode;
-      if (mode == PaddingMode::constant) d.padding_value = 2.0;
-      for (const Layout layout :
-           {Layout::channels_first, Layout::channels_last, Layout::repeated}) {
-        set_types(d, Pass::forward, uniform(DataType::float32));
+      for (const auto& [layout, type] : {std::pair{Layout::channels_first, DataType::float32},
+                                         {Layout::channels_last, DataType::float32},
+                                         {Layout::repeated, DataType::float32},
+                                         {Layout::channels_first, DataType::bfloat16},
+                                         {Layout::channels_last, DataType::complex64},
+                                         {Layout::channels_first, DataType::complex64}}) {
+        if (type != DataType::float32 && mode != PaddingMode::constant) continue;
+        const bool complex = is_complex(type);
+        if (mode == PaddingMode::constant) d.padding_value = {2.0, complex ? -1.0 : 0.0};
+        set_types(d, Pass::forward, uniform(type));
         const Problem problem = describe(d);
         ASSERT_NO_THROW(Plan(problem, {.algorithm = "winograd"}));
         const Layout of_output = layout == Layout::repeated ? Layout::channels_first : layout;
@@ -190,17 +199,22 @@ TEST(Winograd, TransformsWeightsOfFewTilesInPieces) {
           {DataType::float32, Layout::channels_last, 3, 1},
           {DataType::float32, Layout::spread, 3, 1},
           {DataType::float64, Layout::channels_first, 3, 1},
+          {DataType::complex64, Layout::channels_first, 3, 1},
+          {DataType::complex128, Layout::channels_last, 3, 1},
+          {DataType::float16, Layout::channels_first, 3, 1},
+          {DataType::bfloat16, Layout::channels_last, 3, 1},
           {DataType::float32, Layout::channels_first, 3, 2},
           {DataType::float32, Layout::channels_first, 4, 2},
           {DataType::float32, Layout::channels_last, 4, 2}}) {
       // Odd channels on both sides, groups, several images, a tile at an edge.
-      ProblemDescription d =
-          layer(2, 2 * 69, 2 * 67, {5 * stride, 6 * stride}, {{kernel, kernel}, {stride, stride}});
+      const std::int64_t channels = is_complex(type) ? 35 : 69;
+      ProblemDescription d = layer(2, 2 * channels, 2 * (channels - 2), {5 * stride, 6 * stride},
+                                   {{kernel, kernel}, {stride, stride}});
       set_types(d, pass, uniform(type));
       d.groups = 2;
-      d.c_per_group = 69;
+      d.c_per_group = channels;
       d.has_bias = d.accumulate = true;
-      d.activation = Activation::relu;
+      if (!is_complex(type)) d.activation = Activation::relu;
       for (const auto& [threads, packed] : {std::pair{1, false}, {1, true}, {3, false}}) {
         d.flip = packed;
         const Problem problem = describe(d);
@@ -264,9 +278,7 @@ TEST(Winograd, StaysWithinTheDocumentedError) {
 
 /// NaN where the other is NaN, infinite where it is, and otherwise close.
 void expect_same_kind(const Tensor& actual, const Tensor& expected, double tolerance) {
-  actual.for_each_position([&](auto... position) {
-    const double a = actual.at(position...).real();
-    const double b = expected.at(position...).real();
+  const auto expect_same = [&](double a, double b) {
     if (std::isnan(b)) {
       ASSERT_TRUE(std::isnan(a)) << a;
     } else if (std::isinf(b)) {
@@ -274,22 +286,35 @@ void expect_same_kind(const Tensor& actual, const Tensor& expected, double toler
     } else {
       ASSERT_NEAR(a, b, tolerance);
     }
+  };
+  actual.for_each_position([&](auto... position) {
+    expect_same(actual.at(position...).real(), expected.at(position...).real());
+    expect_same(actual.at(position...).imag(), expected.at(position...).imag());
   });
 }
 
+/// The real part of an element.
+void set_element(const TensorView& view, std::int64_t offset, float value) {
+  if (view.type == DataType::bfloat16) {
+    static_cast<BrainHalf*>(view.data)[offset] = exact_brain_half(value);
+  } else {
+    static_cast<float*>(view.data)[is_complex(view.type) ? 2 * offset : offset] = value;
+  }
+}
+
 /// What one element of an operand that is not finite, or overflows on the way, does to a result.
-void expect_windows_kept(Pass pass, const Kind& kind, std::mt19937_64& random) {
+void expect_windows_kept(Pass pass, const Kind& kind, DataType type, std::mt19937_64& random) {
   const float infinity = std::numeric_limits<float>::infinity();
-  for (const float value : {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(),
-                            std::numeric_limits<float>::max()}) {
+  for (const float value :
+       {infinity, -infinity, std::numeric_limits<float>::quiet_NaN(), 0x1.fep127f}) {
     for (const bool in_weight : {false, true}) {
       for (const Layout layout : {Layout::channels_first, Layout::channels_last}) {
         ProblemDescription d = layer(2, 7, 9, {9 * kind.stride[0], 13 * kind.stride[1]}, kind);
-        set_types(d, pass, uniform(DataType::float32));
+        set_types(d, pass, uniform(type));
         d.spatial_rank = 3;
         d.input[0] = d.kernel[0] = 2;
         d.pad_before[0] = 1;
-        d.has_bias = true;
+        d.has_bias = d.conjugate = true;
         const Problem problem = describe(d);
         const std::array<Layout, 3> layouts{layout, Layout::channels_first, layout};
         const ProblemTensors tensors(problem, layouts, Side::end);
@@ -301,14 +326,14 @@ void expect_windows_kept(Pass pass, const Kind& kind, std::mt19937_64& random) {
                       : std::array<std::int64_t, 5>{1, 4, 1, 6, 9};
         std::int64_t offset = 0;
         for (std::size_t a = 0; a < 5; ++a) offset += position[a] * view.strides[a];
-        static_cast<float*>(view.data)[offset] = value;
+        set_element(view, offset, value);
         const ProblemTensors expected(problem, layouts, Side::end);
         expected.copy_memory_from(tensors);
         Plan(problem, {.algorithm = "reference"}).execute(expected.arguments(), nullptr);
         for (const int threads : {1, 3}) {
           execute_guarded(Plan(problem, {.algorithm = "winograd", .threads = threads}),
                           tensors.arguments());
-          const bool large = value == std::numeric_limits<float>::max();
+          const bool large = std::isfinite(value);
           // A weight of 3e38 meets zeros and ones: what remains finite may be as large.
           expect_same_kind(tensors.written(), expected.written(), large ? 1e33 : 1e-3);
         }
@@ -320,7 +345,9 @@ void expect_windows_kept(Pass pass, const Kind& kind, std::mt19937_64& random) {
 TEST(Winograd, KeepsWhatIsNotFiniteWithinItsWindows) {
   std::mt19937_64 random(5);
   for (const Pass pass : kCorrelations) {
-    for (const Kind& kind : kKinds) expect_windows_kept(pass, kind, random);
+    for (const Kind& kind : kKinds) expect_windows_kept(pass, kind, DataType::float32, random);
+    expect_windows_kept(pass, kKinds[0], DataType::bfloat16, random);
+    expect_windows_kept(pass, kKinds[1], DataType::complex64, random);
   }
 }
 
@@ -365,8 +392,11 @@ TEST(Winograd, RefusesWhatItCannotTransform) {
   EXPECT_FALSE(refuses("winograd", changed([](auto& p) { p.stride[1] = p.stride[2] = 2; })));
   EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.groups = 16, p.c_per_group = 1; })));
   EXPECT_TRUE(refuses("winograd", changed([](auto& p) { p.pass = Pass::backward_weight; })));
+  EXPECT_FALSE(refuses("winograd", changed([](auto& p) {
+                         p.input_type = p.weight_type = p.output_type = DataType::complex64;
+                       })));
   EXPECT_TRUE(refuses("winograd", changed([](auto& p) {
-                        p.input_type = p.weight_type = p.output_type = DataType::complex64;
+                        p.input_type = p.weight_type = p.output_type = DataType::int32;
                       })));
   EXPECT_THROW(Plan(describe(d), {.algorithm = "winograd", .precision = Precision::strict}),
                UnsupportedError);

@@ -14,7 +14,6 @@ namespace {
 
 using direct::AxisPhases;
 using direct::Extent;
-using direct::RealView;
 using direct::SourcePadding;
 using direct::Tile;
 

@@ -116,6 +116,14 @@ def test_malformed_plans(options, exception, word):
         fastconv.plan(np.ones((5, 3, 3, 3), np.float32), **arguments)
 
 
+def test_an_array_in_place_of_its_shape():
+    w = np.ones((5, 3, 3, 3), np.float32)
+    with pytest.raises(
+        TypeError, match=r"input_shape: got an array of shape \(2, 3, 9, 9\).*shape"
+    ):
+        fastconv.explain(np.ones((2, 3, 9, 9)), w.shape)
+
+
 @pytest.mark.parametrize("algorithm", ["auto", *fastconv.algorithms()])
 def test_attributes(algorithm):
     plan = fastconv.plan(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -57,6 +58,28 @@ def test_kernels_of_every_kind(rng, size, layout, kernel, stride):
             shape = to_layout(x, layout == "NHWC").shape
             y = check_forward(to_layout(x, layout == "NHWC"), w, **options)
             check_input_gradient(shape, w, random_array(rng, y.shape, np.float32), **options)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "complex64", "complex128"])
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+@pytest.mark.parametrize(("kernel", "stride"), KINDS)
+def test_halves_and_complex_numbers(rng, kernel, stride, layout, dtype):
+    dtype = ml_dtypes.bfloat16 if dtype == "bfloat16" else np.dtype(dtype)
+    for channels, groups in ((6, 1), (34, 1), (40, 2)):
+        x = to_layout(random_array(rng, (2, channels, 13, 18), dtype), layout == "NHWC")
+        w = random_array(rng, (24, channels // groups, *kernel), dtype)
+        options = {"stride": stride, "groups": groups, "layout": layout, "algorithm": "winograd"}
+        options["padding"] = (np.array(kernel) // 2).tolist()
+        y = check_forward(x, w, random_array(rng, (24,), dtype), **options)
+        check_input_gradient(x.shape, w, random_array(rng, y.shape, dtype), **options)
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_padding_with_a_complex_number(rng, layout):
+    x = to_layout(random_array(rng, (2, 9, 7, 11), np.complex64), layout == "NHWC")
+    w = random_array(rng, (5, 9, 3, 3), np.complex64)
+    options = {"padding_mode": "constant", "padding_value": 2 - 3j, "algorithm": "winograd"}
+    check_forward(x, w, padding=2, layout=layout, **options)
 
 
 @pytest.mark.parametrize("kernel", [3, 4])

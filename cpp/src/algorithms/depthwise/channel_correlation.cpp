@@ -123,8 +123,7 @@ std::int64_t ChannelCorrelation<T>::rows_together(const TapRun& run) const {
 }
 
 template <class T>
-ChannelMode ChannelCorrelation<T>::mode(const direct::RealView& source,
-                                        const direct::RealView& destination) const {
+ChannelMode ChannelCorrelation<T>::mode(const RealView& source, const RealView& destination) const {
   if (!possible_) return ChannelMode::none;
   const bool interleaved = source.stride(1) == 1 && destination.stride(1) == 1;
   const std::int64_t taps = pass_.kernel_size();
@@ -242,7 +241,7 @@ void ChannelCorrelation<T>::run(const PassArrays<T>& arrays, void* workspace) co
 
 template <class T>
 void ChannelCorrelation<T>::read_in_place(const PassArrays<T>& arrays, Item& item) const {
-  const direct::RealView& source = arrays.source;
+  const RealView& source = arrays.source;
   item.source = {reinterpret_cast<const T*>(source.at(item.n * source.stride(0))),
                  source.stride(2),
                  source.stride(3),
@@ -269,7 +268,7 @@ void ChannelCorrelation<T>::pack(const PassArrays<T>& arrays, Item& item,
   const auto [first_slice, end_slice] = range(d_axis, item.slice, 1, source_size(0));
   const auto [first_row, end_row] =
       range(h_axis, item.row, std::min(item.rows, h_axis.phases.count - item.row), source_size(1));
-  const direct::RealView& source = arrays.source;
+  const RealView& source = arrays.source;
   const std::int64_t pitch = columns * lanes;
   T* to = memory.packed;
   for (std::int64_t d = first_slice; d < end_slice; ++d) {
@@ -308,7 +307,7 @@ template <class T>
 void ChannelCorrelation<T>::store_gathered(const PassArrays<T>& arrays, const Item& item,
                                            const Memory& memory) const {
   const Problem& problem = pass_.problem;
-  const direct::RealView& destination = arrays.destination;
+  const RealView& destination = arrays.destination;
   const std::int64_t lanes = pass_.kernels.lanes;
   const std::int64_t columns = pass_.axes[2].phases.count;
   const std::int64_t rows = std::min(item.rows, pass_.axes[1].phases.count - item.row);
@@ -340,7 +339,7 @@ template <class T>
 void ChannelCorrelation<T>::run_item(const PassArrays<T>& arrays, const Item& item,
                                      const Memory& memory) const {
   const auto& [d_axis, h_axis, w_axis] = pass_.axes;
-  const direct::RealView& destination = arrays.destination;
+  const RealView& destination = arrays.destination;
   for (const TapRun& d : d_axis.runs) {
     if (item.slice >= d.run->count) continue;
     for (const TapRun& h : h_axis.runs) {

@@ -3,8 +3,8 @@
 #include <array>
 
 #include "algorithms/depthwise/tap_groups.hpp"
-#include "algorithms/direct/real_view.hpp"
 #include "algorithms/direct/tile.hpp"
+#include "algorithms/real_view.hpp"
 #include "kernels/kernel_table.hpp"
 #include "runtime/aligned_buffer.hpp"
 
@@ -30,8 +30,8 @@ struct PassDescription {
 /// The arrays of one execution.
 template <class T>
 struct PassArrays {
-  direct::RealView source;
-  direct::RealView destination;
+  RealView source;
+  RealView destination;
   const T* weights;  ///< packed
   const T* bias;     ///< contiguous, or null
 };
@@ -141,7 +141,7 @@ class ChannelCorrelation {
   explicit ChannelCorrelation(const PassDescription<T>& pass);
 
   /// What suits the pass and the layout of its arrays.
-  ChannelMode mode(const direct::RealView& source, const direct::RealView& destination) const;
+  ChannelMode mode(const RealView& source, const RealView& destination) const;
   std::size_t workspace_bytes() const;
   std::int64_t weight_count() const;
   void pack_weights(const TensorView& weight, T* packed) const;

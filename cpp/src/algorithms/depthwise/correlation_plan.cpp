@@ -54,8 +54,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     if (problem_.n == 0) return;
     Arena arena(workspace);
     const Memory memory = lay_out(arena);
-    const direct::RealView source(forward_ ? arguments.input : arguments.output);
-    const direct::RealView destination(forward_ ? arguments.output : arguments.input);
+    const RealView source(forward_ ? arguments.input : arguments.output);
+    const RealView destination(forward_ ? arguments.output : arguments.input);
     PassArrays<T> arrays{source, destination, nullptr,
                          direct::read_bias(problem_, arguments, 1, kernels_, memory.bias)};
     bool along_channels = channels_.mode(source, destination) != ChannelMode::none;

@@ -356,7 +356,7 @@ void RowCorrelation<T>::run_pair(const PassArrays<T>& arrays, const Phase& even,
                                  const Zone& zone, std::int64_t group, std::int64_t channel,
                                  const Memory& memory) const {
   const auto& [d, h, w] = even.runs;
-  const direct::RealView& destination = arrays.destination;
+  const RealView& destination = arrays.destination;
   const Extent size = tile_.size_at(zone.origin, direct::Runs{d->run, h->run, w->run});
   const std::int64_t odd_count =
       std::clamp<std::int64_t>(odd.runs[2]->run->count - zone.origin[2], 0, tile_.size[2]);

@@ -5,8 +5,8 @@
 namespace fastconv::depthwise {
 
 template <class T>
-const T** find_rows(const direct::RealView& source, const direct::Extent& sizes,
-                    const RowsInPlace& of, const T* zeros, const T** rows) {
+const T** find_rows(const RealView& source, const direct::Extent& sizes, const RowsInPlace& of,
+                    const T* zeros, const T** rows) {
   const bool outside = of.slice < 0 || of.slice >= sizes[0];
   const std::int64_t base = of.n * source.stride(0) + of.channel * source.stride(1) +
                             of.slice * source.stride(2) + of.column;
@@ -25,7 +25,7 @@ const T** find_rows(const direct::RealView& source, const direct::Extent& sizes,
 
 template <class T>
 void pack_rows(const direct::Tile& tile, const std::array<AxisTaps, 3>& axes,
-               const direct::RealView& source, const direct::Extent& sizes, const TileChannels& of,
+               const RealView& source, const direct::Extent& sizes, const TileChannels& of,
                PadRowsFunction<T> pad_rows, T* packed) {
   const auto& [d_axis, h_axis, w_axis] = axes;
   const direct::Extent size = tile.size_at(of.origin);
@@ -66,12 +66,11 @@ void pack_rows(const direct::Tile& tile, const std::array<AxisTaps, 3>& axes,
   }
 }
 
-#define FASTCONV_INSTANTIATE(T)                                                                    \
-  template const T** find_rows(const direct::RealView&, const direct::Extent&, const RowsInPlace&, \
-                               const T*, const T**);                                               \
-  template void pack_rows(const direct::Tile&, const std::array<AxisTaps, 3>&,                     \
-                          const direct::RealView&, const direct::Extent&, const TileChannels&,     \
-                          PadRowsFunction<T>, T*);
+#define FASTCONV_INSTANTIATE(T)                                                                 \
+  template const T** find_rows(const RealView&, const direct::Extent&, const RowsInPlace&,      \
+                               const T*, const T**);                                            \
+  template void pack_rows(const direct::Tile&, const std::array<AxisTaps, 3>&, const RealView&, \
+                          const direct::Extent&, const TileChannels&, PadRowsFunction<T>, T*);
 FASTCONV_INSTANTIATE(float)
 FASTCONV_INSTANTIATE(double)
 #undef FASTCONV_INSTANTIATE

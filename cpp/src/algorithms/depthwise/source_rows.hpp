@@ -4,8 +4,8 @@
 #include <cstdint>
 
 #include "algorithms/depthwise/tap_groups.hpp"
-#include "algorithms/direct/real_view.hpp"
 #include "algorithms/direct/tile.hpp"
+#include "algorithms/real_view.hpp"
 #include "kernels/kernel_table.hpp"
 
 /// Rows of pixels as the kernels read them: where they lie, or in a padded copy.
@@ -25,8 +25,8 @@ struct RowsInPlace {
 /// Writes a pointer for each of the rows, `zeros` for those outside a source of these sizes;
 /// returns the place behind the last.
 template <class T>
-const T** find_rows(const direct::RealView& source, const direct::Extent& sizes,
-                    const RowsInPlace& of, const T* zeros, const T** rows);
+const T** find_rows(const RealView& source, const direct::Extent& sizes, const RowsInPlace& of,
+                    const T* zeros, const T** rows);
 
 /// The channels [first, first + channels) of an image, for the tile at `origin`.
 struct TileChannels {
@@ -40,7 +40,7 @@ struct TileChannels {
 /// and steps of 1 or 2.
 template <class T>
 void pack_rows(const direct::Tile& tile, const std::array<AxisTaps, 3>& axes,
-               const direct::RealView& source, const direct::Extent& sizes, const TileChannels& of,
+               const RealView& source, const direct::Extent& sizes, const TileChannels& of,
                PadRowsFunction<T> pad_rows, T* packed);
 
 }  // namespace fastconv::depthwise

@@ -18,8 +18,8 @@
 #include "algorithms/depthwise/depthwise.hpp"
 #include "algorithms/depthwise/source_rows.hpp"
 #include "algorithms/depthwise/tap_groups.hpp"
-#include "algorithms/direct/real_view.hpp"
 #include "algorithms/direct/tile.hpp"
+#include "algorithms/real_view.hpp"
 #include "kernels/kernel_table.hpp"
 #include "padding.hpp"
 #include "runtime/aligned_buffer.hpp"
@@ -30,7 +30,6 @@ namespace {
 
 using direct::Extent;
 using direct::product;
-using direct::RealView;
 using direct::Tile;
 
 constexpr std::int64_t kRowTileBytes = 48 * 1024;

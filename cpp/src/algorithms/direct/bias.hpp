@@ -1,6 +1,6 @@
 #pragma once
 
-#include "algorithms/direct/real_view.hpp"
+#include "algorithms/real_view.hpp"
 #include "fastconv/plan.hpp"
 #include "kernels/kernel_table.hpp"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "algorithms/direct/real_view.hpp"
+#include "algorithms/real_view.hpp"
 #include "kernels/kernel_table.hpp"
 #include "padding.hpp"
 #include "runtime/aligned_buffer.hpp"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "algorithms/direct/geometry.hpp"
-#include "algorithms/direct/real_view.hpp"
+#include "algorithms/real_view.hpp"
 #include "ceil_divide.hpp"
 #include "kernels/kernel_table.hpp"
 

@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
-#include "algorithms/direct/real_view.hpp"
 #include "algorithms/direct/weight_gradient_reduction.hpp"
 #include "algorithms/direct/weight_packing.hpp"
+#include "algorithms/real_view.hpp"
 #include "kernels/kernel_table.hpp"
 
 namespace fastconv::direct {

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "algorithms/direct/correlation_schedule.hpp"
-#include "algorithms/direct/real_view.hpp"
+#include "algorithms/real_view.hpp"
 
 namespace fastconv::direct {
 

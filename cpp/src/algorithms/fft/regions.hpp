@@ -11,7 +11,6 @@ namespace fastconv::fft_convolution {
 
 using direct::AxisPhases;
 using direct::Extent;
-using direct::RealView;
 using direct::Runs;
 using direct::Tile;
 

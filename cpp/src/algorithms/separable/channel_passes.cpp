@@ -48,8 +48,7 @@ ChannelPasses<T>::ChannelPasses(const PassDescription<T>& pass)
 }
 
 template <class T>
-bool ChannelPasses<T>::suits(const direct::RealView& source,
-                             const direct::RealView& destination) const {
+bool ChannelPasses<T>::suits(const RealView& source, const RealView& destination) const {
   return possible_ && source.stride(1) == 1 && destination.stride(1) == 1 && source.stride(4) > 0;
 }
 
@@ -173,7 +172,7 @@ void ChannelPasses<T>::run_item(const PassArrays<T>& arrays, const Item& item,
 template <class T>
 void ChannelPasses<T>::find_rows(const PassArrays<T>& arrays, const Item& item, std::int64_t y,
                                  std::int64_t rows, const Memory& memory) const {
-  const direct::RealView& source = arrays.source;
+  const RealView& source = arrays.source;
   const std::int64_t slice = pass_.source(0, item.slice);
   const bool outside = slice < 0 || slice >= pass_.source_size(0);
   const std::int64_t base = item.n * source.stride(0) + item.channel + slice * source.stride(2);
@@ -212,7 +211,7 @@ template <class T>
 void ChannelPasses<T>::store(const PassArrays<T>& arrays, const Item& item, std::int64_t y,
                              const ChannelRows<T>& set, ChannelBlock<T> block,
                              const Memory& memory) const {
-  const direct::RealView& destination = arrays.destination;
+  const RealView& destination = arrays.destination;
   const auto& [d, h, w] = pass_.axes;
   std::byte* to = destination.at(item.n * destination.stride(0) + item.channel +
                                  d.runs[0].run->destination(item.slice) * destination.stride(2) +

@@ -3,8 +3,8 @@
 #include <array>
 
 #include "algorithms/depthwise/tap_groups.hpp"
-#include "algorithms/direct/real_view.hpp"
 #include "algorithms/direct/tile.hpp"
+#include "algorithms/real_view.hpp"
 #include "kernels/kernel_table.hpp"
 #include "runtime/aligned_buffer.hpp"
 
@@ -51,8 +51,8 @@ struct SeparableWeights {
 /// The arrays of one execution.
 template <class T>
 struct PassArrays {
-  direct::RealView source;
-  direct::RealView destination;
+  RealView source;
+  RealView destination;
   SeparableWeights<T> weights;
   const T* bias;  ///< contiguous, or null
 
@@ -98,7 +98,7 @@ class RowPasses {
   std::int64_t between_pitch() const;
   std::int64_t sums_pitch() const;
   Memory lay_out(Arena& arena) const;
-  bool reads_in_place(const direct::RealView& source) const;
+  bool reads_in_place(const RealView& source) const;
   void run_item(const PassArrays<T>& arrays, std::int64_t item, const Memory& memory) const;
   SourceRows find_rows(const PassArrays<T>& arrays, const Zone& zone, std::int64_t group,
                        const T* packed, const Memory& memory) const;
@@ -122,7 +122,7 @@ class ChannelPasses {
   explicit ChannelPasses(const PassDescription<T>& pass);
 
   /// Whether memory has the channels of pixels side by side.
-  bool suits(const direct::RealView& source, const direct::RealView& destination) const;
+  bool suits(const RealView& source, const RealView& destination) const;
   std::size_t workspace_bytes() const;
   void run(const PassArrays<T>& arrays, void* workspace) const;
 

@@ -98,7 +98,7 @@ std::size_t RowPasses<T>::workspace_bytes() const {
 }
 
 template <class T>
-bool RowPasses<T>::reads_in_place(const direct::RealView& source) const {
+bool RowPasses<T>::reads_in_place(const RealView& source) const {
   return source.stride(4) == 1 && pass_.pads_zeros();
 }
 
@@ -160,7 +160,7 @@ typename RowPasses<T>::SourceRows RowPasses<T>::find_rows(const PassArrays<T>& a
     for (std::int64_t i = 0; i < read; ++i) memory.rows[i] = row + i * tile_.pitch[2];
     return {memory.rows, 0, false, 0, columns, kUnlimitedRow};
   }
-  const direct::RealView& source = arrays.source;
+  const RealView& source = arrays.source;
   const std::int64_t slice = pass_.source(0, zone.origin[0]);
   const std::int64_t first_row = pass_.source(1, zone.origin[1]);
   const std::int64_t column = pass_.source(2, zone.origin[2]);
@@ -213,7 +213,7 @@ void RowPasses<T>::run_channel(const PassArrays<T>& arrays, const Zone& zone,
   const std::int64_t height = pass_.height();
   const std::int64_t width = pass_.width();
   const SeparableWeights<T>& weights = arrays.weights;
-  const direct::RealView& destination = arrays.destination;
+  const RealView& destination = arrays.destination;
   const auto& [d, h, w] = pass_.axes;
   const std::int64_t to = zone.n * destination.stride(0) + channel * destination.stride(1) +
                           d.runs[0].run->destination(zone.origin[0]) * destination.stride(2) +

@@ -73,8 +73,8 @@ class SeparablePlan final : public detail::AlgorithmPlan {
       otherwise_->execute(arguments, workspace, otherwise_weights);
       return;
     }
-    const PassArrays<T> arrays{direct::RealView(forward_ ? arguments.input : arguments.output),
-                               direct::RealView(forward_ ? arguments.output : arguments.input),
+    const PassArrays<T> arrays{RealView(forward_ ? arguments.input : arguments.output),
+                               RealView(forward_ ? arguments.output : arguments.input),
                                weights.kernels,
                                direct::read_bias(problem_, arguments, 1, kernels_, memory.bias)};
     if (channels_.suits(arrays.source, arrays.destination)) {

@@ -86,7 +86,8 @@ class FewTilesPlan final : public detail::AlgorithmPlan {
     if (geometry_.images == 0) return;
     Arena arena(workspace);
     const Workspace memory = lay_out(arena);
-    const T* bias = read_bias(problem_, geometry_, arguments, vectors_ * lanes_, memory.bias);
+    const T* bias =
+        read_bias(problem_, geometry_, arguments, kernels_, vectors_ * lanes_, memory.bias);
     transform_source(arguments, memory);
     const WeightTransform<T> transform(geometry_, arguments.weight, kernels_);
     const Call call{transform, static_cast<const T*>(packed_weights), memory.source};

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <complex>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -111,10 +112,12 @@ struct Geometry {
   std::int64_t depth_taps;
   std::int64_t first_depth;
   std::int64_t groups;
-  std::int64_t source_channels;       ///< of one group
+  std::int64_t components;       ///< real numbers of an element: channels are those of a RealView
+  bool conjugate;                ///< the weights
+  std::int64_t source_channels;  ///< of one group
   std::int64_t destination_channels;  ///< likewise
   PaddingMode mode;
-  double fill;  ///< what stands in the padding
+  std::complex<double> fill;  ///< what stands in the padding
   std::array<AxisGeometry, 2> axes;
   std::int64_t images;
 };

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "runtime/aligned_buffer.hpp"
+#include "algorithms/direct/bias.hpp"
 
 namespace fastconv::winograd {
 namespace {
@@ -17,17 +17,19 @@ std::int64_t scratch_columns(const Geometry& geometry, std::int64_t tiles, std::
 
 }  // namespace
 
+/// The last group is the first to move apart.
 template <class T>
 const T* read_bias(const Problem& problem, const Geometry& geometry, const Arguments& arguments,
-                   std::int64_t padded, T* bias) {
-  if (!problem.has_bias) return nullptr;
+                   const TypedKernels<T>& kernels, std::int64_t padded, T* bias) {
+  if (direct::read_bias(problem, arguments, geometry.components, kernels, bias) == nullptr) {
+    return nullptr;
+  }
   const std::int64_t channels = geometry.destination_channels;
-  const T* from = static_cast<const T*>(arguments.bias);
-  for (std::int64_t group = 0; group < geometry.groups; ++group) {
-    for (std::int64_t c = 0; c < padded; ++c) {
-      bias[group * padded + c] =
-          c < channels ? from[(group * channels + c) * arguments.bias_stride] : T(0);
-    }
+  for (std::int64_t group = geometry.groups - 1; group >= 0; --group) {
+    const T* from = bias + group * channels;
+    T* to = bias + group * padded;
+    std::copy_backward(from, from + channels, to + channels);
+    std::fill(to + channels, to + padded, T(0));
   }
   return bias;
 }
@@ -44,9 +46,10 @@ ResultWriter<T>::ResultWriter(const Problem& problem, const Geometry& geometry,
       kernels_(kernels),
       transforms_(kernels_of(geometry, kernels)),
       bias_(bias),
-      channels_last_(destination_.strides[1] == 1),
-      row_step_(destination_.strides[3] * geometry.axes[0].dilation),
-      column_step_(destination_.strides[4] * geometry.axes[1].dilation) {}
+      channels_last_(destination_.stride(1) == destination_.parts()),
+      converts_(destination_.type() != stored_type<T>()),
+      row_step_(destination_.stride(3) * geometry.axes[0].dilation),
+      column_step_(destination_.stride(4) * geometry.axes[1].dilation) {}
 
 /// The rows of a tile as pixels in whole squares of lanes x lanes, and one row of planes.
 template <class T>
@@ -86,16 +89,17 @@ void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t
   region.columns = columns.count;
   const std::int64_t padded_channels = ceil_divide(geometry_.destination_channels, lanes) * lanes;
   const T* bias = bias_ != nullptr ? bias_ + group * padded_channels + first : nullptr;
-  const auto& strides = destination_.strides;
-  T* to = static_cast<T*>(destination_.data) + image.item * strides[0] + image.slice * strides[2] +
-          (group * geometry_.destination_channels + first) * strides[1] + region.h * strides[3] +
-          region.w * strides[4];
+  const std::int64_t to =
+      image.item * destination_.stride(0) + image.slice * destination_.stride(2) +
+      destination_.channel_offset(group * geometry_.destination_channels + first) +
+      region.h * destination_.stride(3) + region.w * destination_.stride(4);
 
   const bool whole = rows.whole && columns.whole && region.channels == lanes;
-  const bool in_place = channels_last_ && whole && !problem_.accumulate;
+  const bool in_place = channels_last_ && whole && !problem_.accumulate && !converts_;
   const std::int64_t pitch = scratch_columns(geometry_, row.columns, lanes) * lanes;
   const Pixels computed =
-      in_place ? Pixels{to, row_step_, column_step_} : Pixels{scratch, pitch, lanes};
+      in_place ? Pixels{reinterpret_cast<T*>(destination_.at(to)), row_step_, column_step_}
+               : Pixels{scratch, pitch, lanes};
   const bool finite =
       transforms_.sums(sums.first, sums.tile_pitch, sums.frequency_pitch, row.columns, bias,
                        computed.first, computed.row_pitch, computed.pixel_pitch);
@@ -120,30 +124,34 @@ void ResultWriter<T>::write(const TileBox& row, std::int64_t group, std::int64_t
 
 template <class T>
 void ResultWriter<T>::store_pixels(const Pixels& pixels, std::int64_t columns,
-                                   std::int64_t channels, T* to) const {
-  if (problem_.accumulate || channels < kernels_.lanes) {
-    const auto store = kernels_.store_block[static_cast<int>(destination_.type)];
-    store(to, column_step_, 1, pixels.first, pixels.pixel_pitch, {columns, channels},
-          {nullptr, 0, problem_.activation, problem_.accumulate});
+                                   std::int64_t channels, std::int64_t to) const {
+  if (problem_.accumulate || channels < kernels_.lanes || converts_) {
+    const auto store = kernels_.store_block[static_cast<int>(destination_.type())];
+    store(destination_.at(to), column_step_, 1, pixels.first, pixels.pixel_pitch,
+          {columns, channels}, {nullptr, 0, problem_.activation, problem_.accumulate});
     return;
   }
   kernels_.activate(pixels.first, columns * pixels.pixel_pitch, problem_.activation);
-  kernels_.vectors_from_pixels(pixels.first, pixels.pixel_pitch, {columns, channels}, to,
-                               column_step_);
+  kernels_.vectors_from_pixels(pixels.first, pixels.pixel_pitch, {columns, channels},
+                               reinterpret_cast<T*>(destination_.at(to)), column_step_);
 }
 
 template <class T>
 void ResultWriter<T>::store_planes(const Pixels& pixels, std::int64_t columns,
-                                   std::int64_t channels, T* planes, T* to) const {
+                                   std::int64_t channels, T* planes, std::int64_t to) const {
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t pitch = ceil_divide(columns, lanes) * lanes;
   for (std::int64_t w = 0; w < columns; w += lanes) {
     kernels_.vectors_from_planes(pixels.first + w * pixels.pixel_pitch, pixels.pixel_pitch,
                                  {lanes, lanes}, planes + w, pitch);
   }
-  const auto store = kernels_.store_block[static_cast<int>(destination_.type)];
-  store(to, destination_.strides[1], column_step_, planes, pitch, {channels, columns},
-        {nullptr, 0, problem_.activation, problem_.accumulate});
+  const auto store = kernels_.store_block[static_cast<int>(destination_.type())];
+  const std::int64_t parts = destination_.parts();
+  for (std::int64_t part = 0; part < parts; ++part) {
+    store(destination_.at(to + part), destination_.stride(1), column_step_, planes + part * pitch,
+          parts * pitch, {channels / parts, columns},
+          {nullptr, 0, problem_.activation, problem_.accumulate});
+  }
 }
 
 template <class T>
@@ -169,14 +177,15 @@ void ResultWriter<T>::repair(const Region& region, const Pixels& pixels) const {
 template <class T>
 T ResultWriter<T>::compute(const Region& region, std::int64_t channel, std::int64_t h,
                            std::int64_t w) const {
+  const std::int64_t components = geometry_.components;
   const std::int64_t sources = geometry_.source_channels;
-  const auto& weights = weight_.strides;
-  const std::int64_t k_per_group = geometry_.forward ? geometry_.destination_channels : sources;
-  const T* weight = static_cast<const T*>(weight_.data) + region.group * k_per_group * weights[0] +
-                    (region.channel + channel) * weights[geometry_.forward ? 0 : 1];
-  const auto& strides = source_.strides;
-  const T* item = static_cast<const T*>(source_.data) + region.item * strides[0] +
-                  region.group * sources * strides[1];
+  const std::int64_t k_per_group =
+      (geometry_.forward ? geometry_.destination_channels : sources) / components;
+  const std::int64_t weight =
+      region.group * k_per_group * weight_.stride(0) +
+      (region.channel + channel) / components * weight_.stride(geometry_.forward ? 0 : 1);
+  const std::int64_t item =
+      region.item * source_.stride(0) + source_.channel_offset(region.group * sources);
   const auto& [rows, columns] = geometry_.axes;
   double sum = 0.0;
   for (std::int64_t d = 0; d < geometry_.depth_taps; ++d) {
@@ -191,23 +200,58 @@ T ResultWriter<T>::compute(const Region& region, std::int64_t channel, std::int6
       const std::int64_t source_w = padded_source(*at_w, columns.source_size, geometry_.mode);
       const bool inside = slice >= 0 && source_h >= 0 && source_w >= 0;
       if (!inside && !geometry_.forward) continue;
-      const std::int64_t from = slice * strides[2] + source_h * strides[3] + source_w * strides[4];
-      const T* factor = weight + geometry_.kernel_element(d, geometry_.depth_taps) * weights[2] +
-                        geometry_.kernel_element(tap_h, rows.taps) * weights[3] +
-                        geometry_.kernel_element(tap_w, columns.taps) * weights[4];
-      for (std::int64_t c = 0; c < sources; ++c) {
-        const double value = inside ? item[from + c * strides[1]] : geometry_.fill;
-        sum += value * factor[c * weights[geometry_.forward ? 1 : 0]];
+      std::optional<std::int64_t> from;
+      if (inside) {
+        from = item + slice * source_.stride(2) + source_h * source_.stride(3) +
+               source_w * source_.stride(4);
       }
+      sum += dot(from,
+                 weight + geometry_.kernel_element(d, geometry_.depth_taps) * weight_.stride(2) +
+                     geometry_.kernel_element(tap_h, rows.taps) * weight_.stride(3) +
+                     geometry_.kernel_element(tap_w, columns.taps) * weight_.stride(4),
+                 channel % components);
     }
   }
   return static_cast<T>(sum);
 }
 
-template const float* read_bias(const Problem&, const Geometry&, const Arguments&, std::int64_t,
-                                float*);
-template const double* read_bias(const Problem&, const Geometry&, const Arguments&, std::int64_t,
-                                 double*);
+template <class T>
+double ResultWriter<T>::dot(std::optional<std::int64_t> from, std::int64_t factors,
+                            std::int64_t component) const {
+  constexpr std::int64_t kPiece = 64;
+  std::array<T, kPiece> values;
+  std::array<T, kPiece> weights;
+  const std::int64_t components = geometry_.components;
+  const std::int64_t elements = geometry_.source_channels / components;
+  const std::int64_t stride = weight_.stride(geometry_.forward ? 1 : 0);
+  const auto load_value = kernels_.load_row[static_cast<int>(source_.type())];
+  const auto load_weight = kernels_.load_row[static_cast<int>(weight_.type())];
+  double sum = 0.0;
+  for (std::int64_t part = 0; part < components; ++part) {
+    const bool crossed = part != component;
+    const double sign = crossed && (part == 1) != geometry_.conjugate ? -1.0 : 1.0;
+    const double fill = part == 0 ? geometry_.fill.real() : geometry_.fill.imag();
+    values.fill(static_cast<T>(fill));
+    for (std::int64_t c = 0; c < elements; c += kPiece) {
+      const std::int64_t count = std::min(kPiece, elements - c);
+      if (from) {
+        load_value(values.data(), 1, source_.at(*from + part + c * source_.stride(1)),
+                   source_.stride(1), count);
+      }
+      load_weight(weights.data(), 1, weight_.at(factors + (crossed ? 1 : 0) + c * stride), stride,
+                  count);
+      for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
+        sum += sign * static_cast<double>(values[i]) * static_cast<double>(weights[i]);
+      }
+    }
+  }
+  return sum;
+}
+
+template const float* read_bias(const Problem&, const Geometry&, const Arguments&,
+                                const TypedKernels<float>&, std::int64_t, float*);
+template const double* read_bias(const Problem&, const Geometry&, const Arguments&,
+                                 const TypedKernels<double>&, std::int64_t, double*);
 template class ResultWriter<float>;
 template class ResultWriter<double>;
 

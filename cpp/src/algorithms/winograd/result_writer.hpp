@@ -1,5 +1,8 @@
 #pragma once
 
+#include <optional>
+
+#include "algorithms/real_view.hpp"
 #include "algorithms/winograd/geometry.hpp"
 #include "fastconv/plan.hpp"
 #include "kernels/kernel_table.hpp"
@@ -9,7 +12,7 @@ namespace fastconv::winograd {
 /// The bias of a call in whole vectors, `padded` channels for each group; null if there is none.
 template <class T>
 const T* read_bias(const Problem& problem, const Geometry& geometry, const Arguments& arguments,
-                   std::int64_t padded, T* bias);
+                   const TypedKernels<T>& kernels, std::int64_t padded, T* bias);
 
 /// Transforms the sums of a row of tiles back, one vector of channels at a time, and writes the
 /// outputs to memory of any strides.
@@ -72,19 +75,25 @@ class ResultWriter {
                    std::int64_t tiles) const;
   void repair(const Region& region, const Pixels& pixels) const;
   T compute(const Region& region, std::int64_t channel, std::int64_t h, std::int64_t w) const;
-  void store_pixels(const Pixels& pixels, std::int64_t columns, std::int64_t channels, T* to) const;
+  /// Of the group's source channels. `from` and `factors` are where the group begins in the source
+  /// and the first tap of the destination channel in the weight; no `from` for padding.
+  double dot(std::optional<std::int64_t> from, std::int64_t factors, std::int64_t component) const;
+  // Places in the destination are offsets of the real view.
+  void store_pixels(const Pixels& pixels, std::int64_t columns, std::int64_t channels,
+                    std::int64_t to) const;
   void store_planes(const Pixels& pixels, std::int64_t columns, std::int64_t channels, T* planes,
-                    T* to) const;
+                    std::int64_t to) const;
 
   const Problem& problem_;
   const Geometry& geometry_;
-  const TensorView& source_;
-  const TensorView& weight_;
-  const TensorView& destination_;
+  RealView source_;
+  RealView weight_;
+  RealView destination_;
   const TypedKernels<T>& kernels_;
   const WinogradKernels<T>& transforms_;
   const T* bias_;
   bool channels_last_;
+  bool converts_;  ///< elements that are stored are not of T
   // Between neighbours of a phase in the destination.
   std::int64_t row_step_;
   std::int64_t column_step_;

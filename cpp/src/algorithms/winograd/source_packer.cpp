@@ -28,13 +28,12 @@ void SourcePacker<T>::pack(const TileBox& box, std::int64_t depth_tap, std::int6
   const std::int64_t rows = axis.inputs_of(box.rows);
   const std::int64_t row_size = columns.count * lanes;
   const std::int64_t slice = geometry_.source_slice(image.slice, depth_tap);
-  const T fill = static_cast<T>(geometry_.fill);
   if (slice < 0) {
-    std::fill_n(to, rows * row_size, fill);
+    fill(rows * columns.count, to);
     return;
   }
-  const T* from = static_cast<const T*>(source_.data) + image.item * source_.strides[0] +
-                  first * source_.strides[1] + slice * source_.strides[2];
+  const std::int64_t from =
+      image.item * source_.stride(0) + source_.channel_offset(first) + slice * source_.stride(2);
   const AxisGeometry::Window window = axis.window(image.phase[0]);
   for (std::int64_t h = 0; h < rows; ++h) {
     const std::int64_t index = axis.tile.step * box.row + h;
@@ -44,9 +43,9 @@ void SourcePacker<T>::pack(const TileBox& box, std::int64_t depth_tap, std::int6
     if (index >= window.end) {
       std::fill_n(row, row_size, T(0));
     } else if (source_h < 0) {
-      std::fill_n(row, row_size, fill);
+      fill(columns.count, row);
     } else {
-      pack_row(from + source_h * source_.strides[3], columns, count, scratch, row);
+      pack_row(from + source_h * source_.stride(3), columns, count, scratch, row);
     }
   }
 }
@@ -95,11 +94,11 @@ void SourcePacker<T>::transform(const TileBox& box, std::int64_t depth_tap, std:
 }
 
 template <class T>
-void SourcePacker<T>::pack_row(const T* row, const Columns& columns, std::int64_t count, T* scratch,
-                               T* to) const {
+void SourcePacker<T>::pack_row(std::int64_t row, const Columns& columns, std::int64_t count,
+                               T* scratch, T* to) const {
   const AxisGeometry& axis = geometry_.axes[1];
   const std::int64_t lanes = kernels_.lanes;
-  const std::int64_t step = source_.strides[4];
+  const std::int64_t step = source_.stride(4);
   if (columns.inside_end > columns.inside_first) {
     load(row + (columns.first_position + axis.dilation * columns.inside_first) * step,
          columns.inside_end - columns.inside_first, count, scratch,
@@ -112,7 +111,7 @@ void SourcePacker<T>::pack_row(const T* row, const Columns& columns, std::int64_
       if (position >= 0) {
         load(row + position * step, 1, count, scratch, to + w * lanes);
       } else {
-        std::fill_n(to + w * lanes, lanes, static_cast<T>(geometry_.fill));
+        fill(1, to + w * lanes);
       }
     }
   };
@@ -121,31 +120,63 @@ void SourcePacker<T>::pack_row(const T* row, const Columns& columns, std::int64_
   std::fill_n(to + columns.needed_end * lanes, (columns.count - columns.needed_end) * lanes, T(0));
 }
 
+template <class T>
+void SourcePacker<T>::fill(std::int64_t pixels, T* to) const {
+  const std::int64_t count = pixels * kernels_.lanes;
+  std::fill_n(to, count, static_cast<T>(geometry_.fill.real()));
+  if (geometry_.components == 1) return;
+  for (std::int64_t i = 1; i < count; i += 2) to[i] = static_cast<T>(geometry_.fill.imag());
+}
+
 /// Pixels of a row of the source itself.
 template <class T>
-void SourcePacker<T>::load(const T* pixels, std::int64_t width, std::int64_t count, T* scratch,
+void SourcePacker<T>::load(std::int64_t pixels, std::int64_t width, std::int64_t count, T* scratch,
                            T* to) const {
   const std::int64_t lanes = kernels_.lanes;
-  const std::int64_t channel_step = source_.strides[1];
-  const std::int64_t step = source_.strides[4] * geometry_.axes[1].dilation;
-  if (channel_step == 1) {
-    kernels_.vectors_from_pixels(pixels, step, {width, count}, to, lanes);
+  const std::int64_t channel_step = source_.stride(1);
+  const std::int64_t step = source_.stride(4) * geometry_.axes[1].dilation;
+  const bool side_by_side = channel_step == source_.parts();
+  if (source_.type() != stored_type<T>() || (source_.parts() > 1 && !side_by_side)) {
+    load_converted(pixels, width, count, scratch, to);
+    return;
+  }
+  const auto* from = reinterpret_cast<const T*>(source_.at(pixels));
+  if (side_by_side) {
+    kernels_.vectors_from_pixels(from, step, {width, count}, to, lanes);
   } else if (step == 1 || width == 1) {
-    kernels_.vectors_from_planes(pixels, channel_step, {count, width}, to, lanes);
+    kernels_.vectors_from_planes(from, channel_step, {count, width}, to, lanes);
   } else if (step > 0 && step < lanes) {
     // All pixels of a few vectors are transposed, to keep every `step`th.
     const std::int64_t most = ceil_divide(lanes, step);
     for (std::int64_t w = 0; w < width; w += most) {
       const std::int64_t kept = std::min(most, width - w);
-      kernels_.vectors_from_planes(pixels + w * step, channel_step, {count, (kept - 1) * step + 1},
+      kernels_.vectors_from_planes(from + w * step, channel_step, {count, (kept - 1) * step + 1},
                                    scratch, lanes);
       kernels_.vectors_from_pixels(scratch, step * lanes, {kept, lanes}, to + w * lanes, lanes);
     }
   } else {
-    const auto load_block = kernels_.load_block[static_cast<int>(source_.type)];
-    load_block(scratch, width, pixels, channel_step, step, {count, width});
-    kernels_.vectors_from_planes(scratch, width, {count, width}, to, lanes);
+    load_converted(pixels, width, count, scratch, to);
   }
+}
+
+/// Of any type and strides, in two steps.
+template <class T>
+void SourcePacker<T>::load_converted(std::int64_t pixels, std::int64_t width, std::int64_t count,
+                                     T* scratch, T* to) const {
+  const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t parts = source_.parts();
+  const std::int64_t step = source_.stride(4) * geometry_.axes[1].dilation;
+  const auto load_block = kernels_.load_block[static_cast<int>(source_.type())];
+  if (source_.stride(1) == parts) {
+    load_block(scratch, count, source_.at(pixels), step, 1, {width, count});
+    kernels_.vectors_from_pixels(scratch, count, {width, count}, to, lanes);
+    return;
+  }
+  for (std::int64_t part = 0; part < parts; ++part) {
+    load_block(scratch + part * width, parts * width, source_.at(pixels + part), source_.stride(1),
+               step, {count / parts, width});
+  }
+  kernels_.vectors_from_planes(scratch, width, {count, width}, to, lanes);
 }
 
 template class SourcePacker<float>;

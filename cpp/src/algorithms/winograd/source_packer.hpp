@@ -1,5 +1,6 @@
 #pragma once
 
+#include "algorithms/real_view.hpp"
 #include "algorithms/winograd/geometry.hpp"
 #include "kernels/kernel_table.hpp"
 
@@ -27,7 +28,7 @@ class SourcePacker {
                                    std::int64_t lanes);
 
   /// For a tap of the kernel's depth: channels [first, first + count), of all groups together, at
-  /// most one vector. `pixels` holds what is packed on the way.
+  /// most one vector that begins with a real part. `pixels` holds what is packed on the way.
   void transform(const TileBox& box, std::int64_t depth_tap, std::int64_t first, std::int64_t count,
                  T* scratch, T* pixels, const Frequencies& to) const;
 
@@ -44,11 +45,17 @@ class SourcePacker {
   void pack(const TileBox& box, std::int64_t depth_tap, std::int64_t first, std::int64_t count,
             T* scratch, T* to) const;
   Columns columns_of(const TileBox& box, std::int64_t phase) const;
-  void pack_row(const T* row, const Columns& columns, std::int64_t count, T* scratch, T* to) const;
-  void load(const T* pixels, std::int64_t width, std::int64_t count, T* scratch, T* to) const;
+  // Places in the source are offsets of the real view.
+  void pack_row(std::int64_t row, const Columns& columns, std::int64_t count, T* scratch,
+                T* to) const;
+  void load(std::int64_t pixels, std::int64_t width, std::int64_t count, T* scratch, T* to) const;
+  void load_converted(std::int64_t pixels, std::int64_t width, std::int64_t count, T* scratch,
+                      T* to) const;
+  /// Pixels of the padding.
+  void fill(std::int64_t pixels, T* to) const;
 
   const Geometry& geometry_;
-  const TensorView& source_;
+  RealView source_;
   const TypedKernels<T>& kernels_;
   const WinogradKernels<T>& transforms_;
 };

@@ -14,8 +14,8 @@ WeightTransform<T>::WeightTransform(const Geometry& geometry, const TensorView& 
       kernels_(kernels),
       transforms_(kernels_of(geometry, kernels)),
       taps_(geometry.part_taps()),
-      source_stride_(weight.strides[geometry.forward ? 1 : 0]),
-      destination_stride_(weight.strides[geometry.forward ? 0 : 1]) {}
+      source_stride_(weight_.stride(geometry.forward ? 1 : 0)),
+      destination_stride_(weight_.stride(geometry.forward ? 0 : 1)) {}
 
 /// A few source channels of all vectors, then the next: either way of looking at a weight finds
 /// neighbours in memory.
@@ -65,14 +65,14 @@ typename WeightTransform<T>::Part WeightTransform<T>::part_of(std::int64_t part)
 }
 
 template <class T>
-const T* WeightTransform<T>::taps_of(std::int64_t group, std::int64_t channel, const Part& part,
-                                     std::int64_t source) const {
+std::int64_t WeightTransform<T>::offset_of(std::int64_t group, std::int64_t channel,
+                                           const Part& part, std::int64_t source) const {
+  const std::int64_t components = geometry_.components;
   const std::int64_t k_per_group =
-      geometry_.forward ? geometry_.destination_channels : geometry_.source_channels;
-  return static_cast<const T*>(weight_.data) + group * k_per_group * weight_.strides[0] +
-         part.depth_element * weight_.strides[2] + part.axes[0].first * weight_.strides[3] +
-         part.axes[1].first * weight_.strides[4] + source * source_stride_ +
-         channel * destination_stride_;
+      (geometry_.forward ? geometry_.destination_channels : geometry_.source_channels) / components;
+  return group * k_per_group * weight_.stride(0) + part.depth_element * weight_.stride(2) +
+         part.axes[0].first * weight_.stride(3) + part.axes[1].first * weight_.stride(4) +
+         source / components * source_stride_ + channel / components * destination_stride_;
 }
 
 /// Destination channels of the vector that begins with `channel`.
@@ -85,7 +85,7 @@ template <class T>
 void WeightTransform<T>::gather(std::int64_t group, std::int64_t channel, std::int64_t part,
                                 std::int64_t first_source, std::int64_t sources, T* taps) const {
   const Part taps_of_part = part_of(part);
-  gather(taps_of(group, channel, taps_of_part, first_source), taps_of_part, rows_of(channel),
+  gather(offset_of(group, channel, taps_of_part, first_source), taps_of_part, rows_of(channel),
          sources, taps);
 }
 
@@ -99,72 +99,129 @@ LinesAhead WeightTransform<T>::lines_of(std::int64_t group, std::int64_t channel
   Channels far{sources, source_stride_};
   Channels near{rows_of(channel), destination_stride_};
   if (far.stride < near.stride) std::swap(far, near);
-  const std::int64_t slice = (geometry_.axes[0].tile.taps - 1) * weight_.strides[3] +
-                             (geometry_.axes[1].tile.taps - 1) * weight_.strides[4] + 1;
-  if (weight_.strides[3] < 0 || weight_.strides[4] < 0 || near.stride < slice ||
-      near.stride > geometry_.parts() * slice) {
+  const std::int64_t slice = (geometry_.axes[0].tile.taps - 1) * weight_.stride(3) +
+                             (geometry_.axes[1].tile.taps - 1) * weight_.stride(4) + 1;
+  if (weight_.parts() > 1 || weight_.stride(3) < 0 || weight_.stride(4) < 0 ||
+      near.stride < slice || near.stride > geometry_.parts() * slice) {
     return {};
   }
-  const auto size = static_cast<std::int64_t>(sizeof(T));
-  return {reinterpret_cast<const std::byte*>(taps_of(group, channel, part_of(part), first_source)),
-          far.count, far.stride * size, ((near.count - 1) * near.stride + slice) * size};
+  const std::int64_t size = weight_.element_bytes();
+  return {weight_.at(offset_of(group, channel, part_of(part), first_source)), far.count,
+          far.stride * size, ((near.count - 1) * near.stride + slice) * size};
 }
 
 /// Whatever the order in memory.
 template <class T>
-void WeightTransform<T>::gather(const T* weights, const Part& part, std::int64_t rows,
+void WeightTransform<T>::gather(std::int64_t weights, const Part& part, std::int64_t rows,
                                 std::int64_t sources, T* taps) const {
   const std::int64_t lanes = kernels_.lanes;
-  const std::int64_t step_h = weight_.strides[3];
-  const std::int64_t step_w = weight_.strides[4];
+  const std::int64_t step_h = weight_.stride(3);
+  const std::int64_t step_w = weight_.stride(4);
   const std::int64_t tile_width = geometry_.axes[1].tile.taps;
   const auto& [row_range, column_range] = part.axes;
   const std::int64_t height = row_range.count;
   const std::int64_t width = column_range.count;
   const bool whole = height * width == taps_;
+  const bool together = is_contiguous(part);
+  const bool side_by_side = source_stride_ == 1 || destination_stride_ == 1;
+  if (weight_.type() != stored_type<T>() || weight_.parts() > 1 ||
+      !(together || side_by_side || step_w == 1)) {
+    gather_converted(weights, part, rows, sources, taps);
+    return;
+  }
+  const auto* from = reinterpret_cast<const T*>(weight_.at(weights));
   if (!whole) std::fill_n(taps, sources * taps_ * lanes, T(0));
   T* first = taps + (row_range.place * tile_width + column_range.place) * lanes;
-  const bool together = whole && (width == 1 || step_w == 1) && (height == 1 || step_h == width);
   if (together && source_stride_ == taps_) {
-    kernels_.vectors_from_planes(weights, destination_stride_, {rows, taps_ * sources}, taps,
-                                 lanes);
+    kernels_.vectors_from_planes(from, destination_stride_, {rows, taps_ * sources}, taps, lanes);
   } else if (together) {
     for (std::int64_t s = 0; s < sources; ++s) {
-      kernels_.vectors_from_planes(weights + s * source_stride_, destination_stride_, {rows, taps_},
+      kernels_.vectors_from_planes(from + s * source_stride_, destination_stride_, {rows, taps_},
                                    taps + s * taps_ * lanes, lanes);
     }
-  } else if (source_stride_ == 1 || destination_stride_ == 1) {
+  } else if (side_by_side) {
     for (std::int64_t tap = 0; tap < height * width; ++tap) {
-      const T* from = weights + tap / width * step_h + tap % width * step_w;
+      const T* from_tap = from + tap / width * step_h + tap % width * step_w;
       T* to = first + (tap / width * tile_width + tap % width) * lanes;
       if (source_stride_ == 1) {
-        kernels_.vectors_from_planes(from, destination_stride_, {rows, sources}, to, taps_ * lanes);
+        kernels_.vectors_from_planes(from_tap, destination_stride_, {rows, sources}, to,
+                                     taps_ * lanes);
       } else {
-        kernels_.vectors_from_pixels(from, source_stride_, {sources, rows}, to, taps_ * lanes);
+        kernels_.vectors_from_pixels(from_tap, source_stride_, {sources, rows}, to, taps_ * lanes);
       }
     }
-  } else if (step_w == 1) {
+  } else {
     for (std::int64_t s = 0; s < sources; ++s) {
       for (std::int64_t h = 0; h < height; ++h) {
-        kernels_.vectors_from_planes(weights + s * source_stride_ + h * step_h, destination_stride_,
+        kernels_.vectors_from_planes(from + s * source_stride_ + h * step_h, destination_stride_,
                                      {rows, width}, first + (s * taps_ + h * tile_width) * lanes,
                                      lanes);
       }
     }
-  } else {
-    if (whole && rows < lanes) std::fill_n(taps, sources * taps_ * lanes, T(0));
-    const auto load_weights = kernels_.load_weights[static_cast<int>(weight_.type)];
+  }
+}
+
+/// Whether the part is a whole tile's, one tap after the other.
+template <class T>
+bool WeightTransform<T>::is_contiguous(const Part& part) const {
+  const auto& [rows, columns] = part.axes;
+  return rows.count * columns.count == taps_ && (columns.count == 1 || weight_.stride(4) == 1) &&
+         (rows.count == 1 || weight_.stride(3) == columns.count);
+}
+
+/// Of any type and strides. Complex weights are the matrices [re -im; im re] of their action on
+/// pairs of components.
+template <class T>
+void WeightTransform<T>::gather_converted(std::int64_t weights, const Part& part, std::int64_t rows,
+                                          std::int64_t sources, T* taps) const {
+  const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t components = geometry_.components;
+  if (components == 1 && is_contiguous(part) &&
+      (source_stride_ == taps_ || destination_stride_ == taps_)) {
+    // Long rows are converted as they are, and transposed then.
+    alignas(kAlignment) T copy[kMostGathered];
+    const auto load = kernels_.load_row[static_cast<int>(weight_.type())];
+    const bool by_rows = source_stride_ == taps_;
+    const std::int64_t row_taps = by_rows ? sources * taps_ : taps_;
+    for (std::int64_t row = 0; by_rows && row < rows; ++row) {
+      load(copy + row * row_taps, 1, weight_.at(weights + row * destination_stride_), 1, row_taps);
+    }
+    if (by_rows) kernels_.vectors_from_planes(copy, row_taps, {rows, row_taps}, taps, lanes);
+    for (std::int64_t s = 0; !by_rows && s < sources; ++s) {
+      load(copy, 1, weight_.at(weights + s * source_stride_), 1, rows * taps_);
+      kernels_.vectors_from_planes(copy, taps_, {rows, taps_}, taps + s * taps_ * lanes, lanes);
+    }
+    return;
+  }
+  const std::int64_t tile_width = geometry_.axes[1].tile.taps;
+  const auto& [row_range, column_range] = part.axes;
+  const std::int64_t height = row_range.count;
+  const std::int64_t width = column_range.count;
+  if (height * width < taps_ || rows < lanes) std::fill_n(taps, sources * taps_ * lanes, T(0));
+  T* first = taps + (row_range.place * tile_width + column_range.place) * lanes;
+  const auto load_weights = kernels_.load_weights[static_cast<int>(weight_.type())];
+  const WeightShape shape{.sources = sources / components,
+                          .taps = width,
+                          .rows = rows / components,
+                          .source_stride = source_stride_,
+                          .tap_stride = weight_.stride(4),
+                          .row_stride = destination_stride_,
+                          .to_source_pitch = components * taps_ * lanes,
+                          .to_tap_pitch = lanes,
+                          .to_row_step = components};
+  for (std::int64_t pair = 0; pair < components * components; ++pair) {
+    const std::int64_t source = pair / components;
+    const std::int64_t destination = pair % components;
+    T* to = first + source * taps_ * lanes + destination;
     for (std::int64_t h = 0; h < height; ++h) {
-      load_weights(first + tile_width * h * lanes, weights + h * step_h,
-                   {.sources = sources,
-                    .taps = width,
-                    .rows = rows,
-                    .source_stride = source_stride_,
-                    .tap_stride = step_w,
-                    .row_stride = destination_stride_,
-                    .to_source_pitch = taps_ * lanes,
-                    .to_tap_pitch = lanes,
-                    .to_row_step = 1});
+      load_weights(to + h * tile_width * lanes,
+                   weight_.at(weights + h * weight_.stride(3) + (source == destination ? 0 : 1)),
+                   shape);
+    }
+    if (source == destination || (source == 1) == geometry_.conjugate) continue;
+    for (std::int64_t s = 0; s < shape.sources; ++s) {
+      T* matrix = taps + (components * s + source) * taps_ * lanes + destination;
+      for (std::int64_t i = 0; i < taps_ * lanes; i += components) matrix[i] = -matrix[i];
     }
   }
 }

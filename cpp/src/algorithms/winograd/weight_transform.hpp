@@ -1,6 +1,7 @@
 #pragma once
 
 #include "algorithms/lines_ahead.hpp"
+#include "algorithms/real_view.hpp"
 #include "algorithms/winograd/geometry.hpp"
 #include "kernels/kernel_table.hpp"
 
@@ -50,14 +51,18 @@ class WeightTransform {
   };
 
   Part part_of(std::int64_t part) const;
-  const T* taps_of(std::int64_t group, std::int64_t channel, const Part& part,
-                   std::int64_t source) const;
+  /// In the weight's real view; both channels are the first components of their elements.
+  std::int64_t offset_of(std::int64_t group, std::int64_t channel, const Part& part,
+                         std::int64_t source) const;
   std::int64_t rows_of(std::int64_t channel) const;
-  void gather(const T* weights, const Part& part, std::int64_t rows, std::int64_t sources,
+  bool is_contiguous(const Part& part) const;
+  void gather(std::int64_t weights, const Part& part, std::int64_t rows, std::int64_t sources,
               T* taps) const;
+  void gather_converted(std::int64_t weights, const Part& part, std::int64_t rows,
+                        std::int64_t sources, T* taps) const;
 
   const Geometry& geometry_;
-  const TensorView& weight_;
+  RealView weight_;
   const TypedKernels<T>& kernels_;
   const WinogradKernels<T>& transforms_;
   std::int64_t taps_;  ///< of a part

@@ -18,7 +18,7 @@ std::int64_t transformed_weight_bytes(const Problem& problem, const Geometry& ge
   const std::int64_t lanes = lanes_of(problem);
   return geometry.frequencies() * geometry.groups * geometry.parts() * geometry.source_channels *
          ceil_divide(geometry.destination_channels, lanes) * lanes *
-         static_cast<std::int64_t>(size_of(problem.result_type()));
+         (problem.compute_type() == ComputeType::float32 ? 4 : 8);
 }
 
 /// Whether all tiles fit one block while the second-level cache does not hold the transformed
@@ -52,9 +52,7 @@ std::optional<std::string> refuses(const Problem& problem) {
   constexpr std::int64_t kMostParts = 6;
   if (problem.pass == Pass::backward_weight) return "it does not compute gradients of weights";
   const DataType type = problem.result_type();
-  if (type != DataType::float32 && type != DataType::float64) {
-    return "it computes float32 and float64 alone";
-  }
+  if (is_integer(type)) return "it does not compute integers";
   if (problem.input_type != type || problem.weight_type != type || problem.output_type != type) {
     return "its tensors have different types";
   }
@@ -94,6 +92,8 @@ double estimate_cost(const Problem& problem, int threads) {
   constexpr double kRoundSeconds = 10e-9;
   // Going backward the channels of a vector lie side by side and those of a sum far apart.
   constexpr double kBackwardSeconds = 10e-9;
+  // Transforms load and store as much as they add: with halved units they take so much longer.
+  const double transform_factor = 0.4 + 0.6 * halved_vector_factor();
   // What a tile costs however few its frequencies.
   constexpr double kSmallestTile = 0.25;
   const bool few_tiles = has_few_tiles(problem);
@@ -118,8 +118,9 @@ double estimate_cost(const Problem& problem, int threads) {
   const double seconds =
       tiles * (frequencies * sources * result_vectors * halved_vector_factor() /
                    kVectorMultiplyAddsPerSecond +
-               tile_size * (rounds * source_vectors * kSourceVectorSeconds +
-                            result_vectors * kResultVectorSeconds)) +
+               transform_factor * tile_size *
+                   (rounds * source_vectors * kSourceVectorSeconds +
+                    result_vectors * kResultVectorSeconds)) +
       (rounds * slice_vectors + result_vectors) * dilation_seconds(problem, geometry) +
       weight_size * sources * result_vectors * weight_vector_seconds;
   return kCallSeconds + number(geometry.groups) * seconds / threads;

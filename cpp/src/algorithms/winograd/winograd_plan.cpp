@@ -55,8 +55,8 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     if (geometry_.images == 0) return;
     Arena arena(workspace);
     const Workspace memory = lay_out(arena);
-    const T* bias = read_bias(problem_, geometry_, arguments, schedule_.padded_destination_channels,
-                              memory.bias);
+    const T* bias = read_bias(problem_, geometry_, arguments, kernels_,
+                              schedule_.padded_destination_channels, memory.bias);
     for (std::int64_t first = 0; first < schedule_.units; first += schedule_.units_per_round) {
       const std::int64_t end = std::min(first + schedule_.units_per_round, schedule_.units);
       if (packed_weights == nullptr) {

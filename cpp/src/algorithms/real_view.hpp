@@ -6,7 +6,7 @@
 
 #include "fastconv/tensor_view.hpp"
 
-namespace fastconv::direct {
+namespace fastconv {
 
 /// The type that T itself is stored as.
 template <class T>
@@ -61,4 +61,4 @@ class RealView {
   std::array<std::int64_t, 5> strides_{};
 };
 
-}  // namespace fastconv::direct
+}  // namespace fastconv
