@@ -92,8 +92,6 @@ double estimate_cost(const Problem& problem, int threads) {
   constexpr double kRoundSeconds = 10e-9;
   // Going backward the channels of a vector lie side by side and those of a sum far apart.
   constexpr double kBackwardSeconds = 10e-9;
-  // Transforms load and store as much as they add: with halved units they take so much longer.
-  const double transform_factor = 0.4 + 0.6 * halved_vector_factor();
   // What a tile costs however few its frequencies.
   constexpr double kSmallestTile = 0.25;
   const bool few_tiles = has_few_tiles(problem);
@@ -114,13 +112,13 @@ double estimate_cost(const Problem& problem, int threads) {
   const double frequencies = number(geometry.frequencies());
   // The rates are those of the 36 frequencies of a stride of 1.
   const double weight_size = frequencies / 36.0;
-  const double tile_size = kSmallestTile + (1.0 - kSmallestTile) * weight_size;
+  const double tile_size =
+      kSmallestTile + (1.0 - kSmallestTile) * weight_size * halved_vector_factor();
   const double seconds =
       tiles * (frequencies * sources * result_vectors * halved_vector_factor() /
                    kVectorMultiplyAddsPerSecond +
-               transform_factor * tile_size *
-                   (rounds * source_vectors * kSourceVectorSeconds +
-                    result_vectors * kResultVectorSeconds)) +
+               tile_size * (rounds * source_vectors * kSourceVectorSeconds +
+                            result_vectors * kResultVectorSeconds)) +
       (rounds * slice_vectors + result_vectors) * dilation_seconds(problem, geometry) +
       weight_size * sources * result_vectors * weight_vector_seconds;
   return kCallSeconds + number(geometry.groups) * seconds / threads;
