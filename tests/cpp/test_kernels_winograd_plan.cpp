@@ -1,5 +1,5 @@
 /// What is particular to Winograd's convolution: every option of both passes, errors, numbers that
-/// are not finite, rounds of weights, blocks of many images.
+/// are not finite, shares of weights, blocks of many images.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -172,7 +172,7 @@ TEST(Winograd, TakesEveryOptionOfVolumes) {
   }
 }
 
-TEST(Winograd, TakesManySmallImagesAndRoundsOfWeights) {
+TEST(Winograd, TakesManySmallImagesAndSharesOfWeights) {
   std::mt19937_64 random(3);
   for (const Pass pass : kCorrelations) {
     for (const auto& d : {layer(70, 5, 6, 3, 5), layer(1, 256, 260, 3, 4), layer(3, 260, 256, 2, 1),

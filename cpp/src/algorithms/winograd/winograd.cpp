@@ -81,21 +81,21 @@ std::optional<std::string> refuses(const Problem& problem) {
 /// Vectors of multiply-adds, and vectors of tiles and weights that are transformed, at the rates of
 /// a least-squares fit to 42 layers of float32 with AVX-512 and F(4x4, 3x3), within a fifth of
 /// each; those of other tiles follow from their frequencies, with the two constants that say so.
-/// One more transformation of the source for each round of weights. Weights that never leave the
-/// second-level cache cost less.
+/// One more transformation of the source for each share of the weights. Weights that never leave
+/// the second-level cache cost less.
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 2.1e-6;
   constexpr double kVectorMultiplyAddsPerSecond = 6.8e9;
   constexpr double kSourceVectorSeconds = 61e-9;
   constexpr double kResultVectorSeconds = 71e-9;
   constexpr double kWeightVectorSeconds = 45e-9;
-  constexpr double kRoundSeconds = 10e-9;
+  constexpr double kShareSeconds = 10e-9;
   // Going backward the channels of a vector lie side by side and those of a sum far apart.
   constexpr double kBackwardSeconds = 10e-9;
   // What a tile costs however few its frequencies.
   constexpr double kSmallestTile = 0.25;
   const bool few_tiles = has_few_tiles(problem);
-  const double weight_vector_seconds = kWeightVectorSeconds + (few_tiles ? 0.0 : kRoundSeconds) +
+  const double weight_vector_seconds = kWeightVectorSeconds + (few_tiles ? 0.0 : kShareSeconds) +
                                        (problem.pass == Pass::forward ? 0.0 : kBackwardSeconds);
   const Geometry geometry(problem);
   const std::int64_t lanes = lanes_of(problem);
@@ -108,7 +108,7 @@ double estimate_cost(const Problem& problem, int threads) {
   const double result_vectors = number(ceil_divide(geometry.destination_channels, lanes));
   const double weight_bytes =
       number(transformed_weight_bytes(problem, geometry)) / number(geometry.groups);
-  const double rounds = few_tiles ? 1.0 : std::max(1.0, weight_bytes / kRoundBytes);
+  const double shares = few_tiles ? 1.0 : std::max(1.0, weight_bytes / kShareBytes);
   const double frequencies = number(geometry.frequencies());
   // The rates are those of the 36 frequencies of a stride of 1.
   const double weight_size = frequencies / 36.0;
@@ -117,9 +117,9 @@ double estimate_cost(const Problem& problem, int threads) {
   const double seconds =
       tiles * (frequencies * sources * result_vectors * halved_vector_factor() /
                    kVectorMultiplyAddsPerSecond +
-               tile_size * (rounds * source_vectors * kSourceVectorSeconds +
+               tile_size * (shares * source_vectors * kSourceVectorSeconds +
                             result_vectors * kResultVectorSeconds)) +
-      (rounds * slice_vectors + result_vectors) * dilation_seconds(problem, geometry) +
+      (shares * slice_vectors + result_vectors) * dilation_seconds(problem, geometry) +
       weight_size * sources * result_vectors * weight_vector_seconds;
   return kCallSeconds + number(geometry.groups) * seconds / threads;
 }

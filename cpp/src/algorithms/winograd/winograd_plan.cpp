@@ -1,20 +1,22 @@
 /// Winograd's convolution, forward and backward-input. D, U and M are the transformed source,
 /// weights and sums; they have 36 frequencies f for F(4x4, 3x3), up to 100 for others.
 ///
-///     for each round of units: groups, or shares of a large group's destination channels
-///       parallel for each unit and panel of 4 vectors of channels: U = transformed weights   [L3]
-///       parallel for each unit and block of 48 to 128 tiles
-///         for each vector of source channels, box of tiles of one image
-///           pack the padded source as pixels, transform it to D                           [L2]
-///         for each f, panel, 6 tiles
-///           M_f = D_f U_f, where D_(f-1) was: the microkernel                      [registers]
-///         for each vector of destination channels, row of tiles
-///           transform M, repair what is not finite, store: bias, activation, layout
+///     parallel for each unit: a group, or a share of a large group's destination channels;
+///     each block of 48 to 128 tiles
+///       for each panel of 4 vectors of channels, if this thread's last unit was another
+///         U = transformed weights                                                         [L3]
+///       for each vector of source channels, box of tiles of one image
+///         pack the padded source as pixels, transform it to D                             [L2]
+///       for each f, panel, 6 tiles
+///         M_f = D_f U_f, where D_(f-1) was: the microkernel                        [registers]
+///       for each vector of destination channels, row of tiles
+///         transform M, repair what is not finite, store: bias, activation, layout
 ///
-/// U is [unit][f][panel][source channel][destination channel of the panel], D and M are
-/// [f][tile][channel]: vectors lie along channels throughout, so a block may hold tiles of many
-/// small images, and channels-last memory is never transposed. On 64 channels of 56x56 pixels the
-/// products take two thirds of the time.
+/// Each thread transforms the weights for itself: cache lines that one core writes and another
+/// reads, call after call, cost ten times as much as the transform. U is [f][panel][source
+/// channel][destination channel of the panel], D and M are [f][tile][channel]: vectors lie along
+/// channels throughout, so a block may hold tiles of many small images, and channels-last memory is
+/// never transposed. On 64 channels of 56x56 pixels the products take two thirds of the time.
 #include <algorithm>
 
 #include "algorithms/winograd/result_writer.hpp"
@@ -44,10 +46,19 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     return arena.used();
   }
 
-  std::size_t packed_weight_bytes() const override { return weight_bytes(schedule_.units); }
+  std::size_t packed_weight_bytes() const override {
+    return static_cast<std::size_t>(schedule_.units * schedule_.unit_size()) * sizeof(T);
+  }
 
   void pack_weights(const TensorView& weight, void* packed) const noexcept override {
-    transform_weights(weight, 0, schedule_.units, static_cast<T*>(packed));
+    const WeightTransform<T> transform(geometry_, weight, kernels_);
+    const std::int64_t panels = schedule_.panel_count();
+    parallel_for(geometry_.groups * panels, threads_, [&](std::int64_t index, int) {
+      const std::int64_t unit =
+          index / panels * schedule_.shares + schedule_.share_of_panel(index % panels);
+      transform_panel(transform, unit, index % panels,
+                      static_cast<T*>(packed) + unit * schedule_.unit_size());
+    });
   }
 
   void execute(const Arguments& arguments, void* workspace,
@@ -57,21 +68,21 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     const Workspace memory = lay_out(arena);
     const T* bias = read_bias(problem_, geometry_, arguments, kernels_,
                               schedule_.padded_destination_channels, memory.bias);
-    for (std::int64_t first = 0; first < schedule_.units; first += schedule_.units_per_round) {
-      const std::int64_t end = std::min(first + schedule_.units_per_round, schedule_.units);
-      if (packed_weights == nullptr) {
-        transform_weights(arguments.weight, first, end, memory.weights);
-      }
-      const T* weights = packed_weights != nullptr
-                             ? static_cast<const T*>(packed_weights) + first * schedule_.unit_size()
-                             : memory.weights;
-      parallel_for(
-          (end - first) * schedule_.blocks(), threads_, [&](std::int64_t item, int thread) {
-            const std::int64_t unit = item / schedule_.blocks();
-            compute_item({arguments, weights + unit * schedule_.unit_size(), bias}, first + unit,
-                         item % schedule_.blocks(), memory.threads + thread * memory.thread_stride);
-          });
-    }
+    const WeightTransform<T> transform(geometry_, arguments.weight, kernels_);
+    for (std::int64_t thread = 0; thread < most_threads(); ++thread) *memory.of(thread).unit = -1;
+    parallel_for(schedule_.units * schedule_.blocks(), threads_,
+                 [&](std::int64_t item, int thread) {
+                   const std::int64_t unit = item / schedule_.blocks();
+                   const ThreadMemory own = memory.of(thread);
+                   const T* weights = own.weights;
+                   if (packed_weights != nullptr) {
+                     weights = static_cast<const T*>(packed_weights) + unit * schedule_.unit_size();
+                   } else if (*own.unit != unit) {
+                     transform_unit(transform, unit, own.weights);
+                     *own.unit = unit;
+                   }
+                   compute_item({arguments, weights, bias}, unit, item % schedule_.blocks(), own);
+                 });
   }
 
   std::string description() const override {
@@ -82,19 +93,26 @@ class WinogradPlan final : public detail::AlgorithmPlan {
   }
 
  private:
-  struct Workspace {
-    T* weights;
-    T* bias;
-    T* threads;
-    std::int64_t thread_stride;
-  };
-
-  /// What one thread needs: the frequencies of a block, and either the packed source and a row on
-  /// its way there, or the outputs on their way out.
+  /// What one thread needs: the weights of a unit, the frequencies of a block, and either the
+  /// packed source and a row on its way there, or the outputs on their way out.
   struct ThreadMemory {
+    std::int64_t* unit;  ///< whose weights they are, or -1
+    T* weights;
     T* slots;
     T* pixels;
     T* scratch;
+  };
+
+  struct Workspace {
+    const WinogradPlan& plan;
+    T* bias;
+    std::byte* threads;
+    std::size_t thread_bytes;
+
+    ThreadMemory of(std::int64_t thread) const {
+      Arena arena(threads + static_cast<std::size_t>(thread) * thread_bytes);
+      return plan.take_thread_memory(arena);
+    }
   };
 
   struct Call {
@@ -109,27 +127,27 @@ class WinogradPlan final : public detail::AlgorithmPlan {
     std::int64_t share;
   };
 
-  std::size_t weight_bytes(std::int64_t units) const {
-    return static_cast<std::size_t>(units * schedule_.unit_size()) * sizeof(T);
+  std::int64_t most_threads() const {
+    return std::min<std::int64_t>(threads_, schedule_.units * schedule_.blocks());
   }
 
-  /// Those of units [first, end).
-  void transform_weights(const TensorView& weight, std::int64_t first, std::int64_t end,
-                         T* to) const {
-    const WeightTransform<T> transform(geometry_, weight, kernels_);
+  void transform_unit(const WeightTransform<T>& transform, std::int64_t unit, T* to) const {
+    const std::int64_t share = unit % schedule_.shares;
+    for (std::int64_t p = schedule_.first_panel(share); p < schedule_.first_panel(share + 1); ++p) {
+      transform_panel(transform, unit, p, to);
+    }
+  }
+
+  /// `to` is where the unit's weights begin.
+  void transform_panel(const WeightTransform<T>& transform, std::int64_t unit, std::int64_t index,
+                       T* to) const {
     const std::int64_t lanes = schedule_.lanes;
-    const std::int64_t first_index = schedule_.first_panel_of_unit(first);
-    const std::int64_t count = schedule_.first_panel_of_unit(end) - first_index;
-    parallel_for(count, threads_, [&](std::int64_t index, int) {
-      const std::int64_t group = (first_index + index) / schedule_.panel_count();
-      const std::int64_t p = (first_index + index) % schedule_.panel_count();
-      const std::int64_t share = schedule_.share_of_panel(p);
-      const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(p)];
-      T* panel_to = to + (group * schedule_.shares + share - first) * schedule_.unit_size() +
-                    (panel.first * lanes - schedule_.first_channel(share)) * schedule_.depth;
-      transform.transform(group, panel.first * lanes, panel.vectors, panel_to,
-                          panel.vectors * lanes, schedule_.frequency_size);
-    });
+    const Panel<T>& panel = schedule_.panels[static_cast<std::size_t>(index)];
+    const std::int64_t before =
+        panel.first * lanes - schedule_.first_channel(unit % schedule_.shares);
+    transform.transform(unit / schedule_.shares, panel.first * lanes, panel.vectors,
+                        to + before * schedule_.depth, panel.vectors * lanes,
+                        schedule_.frequency_size);
   }
 
   std::int64_t pixel_count() const {
@@ -143,6 +161,8 @@ class WinogradPlan final : public detail::AlgorithmPlan {
       return arena.take<T>(static_cast<std::size_t>(count));
     };
     ThreadMemory memory{};
+    memory.unit = arena.take<std::int64_t>(1);
+    memory.weights = take(schedule_.unit_size());
     memory.slots = take((geometry_.frequencies() + 1) * schedule_.slot_size);
     memory.pixels = take(pixel_count() * lanes);
     const std::int64_t columns = schedule_.columns_per_block;
@@ -152,25 +172,18 @@ class WinogradPlan final : public detail::AlgorithmPlan {
   }
 
   Workspace lay_out(Arena& arena) const {
-    Workspace memory{};
-    memory.weights = arena.take<T>(weight_bytes(schedule_.units_per_round) / sizeof(T));
-    memory.bias = arena.take<T>(
-        problem_.has_bias
-            ? static_cast<std::size_t>(geometry_.groups * schedule_.padded_destination_channels)
-            : 0);
+    const std::int64_t biases =
+        problem_.has_bias ? geometry_.groups * schedule_.padded_destination_channels : 0;
+    T* bias = arena.take<T>(static_cast<std::size_t>(biases));
     Arena one(nullptr);
     take_thread_memory(one);
-    memory.thread_stride = static_cast<std::int64_t>(one.used() / sizeof(T));
-    const std::int64_t threads =
-        std::min<std::int64_t>(threads_, schedule_.units_per_round * schedule_.blocks());
-    memory.threads = arena.take<T>(static_cast<std::size_t>(threads * memory.thread_stride));
-    return memory;
+    std::byte* threads =
+        arena.take<std::byte>(static_cast<std::size_t>(most_threads()) * one.used());
+    return {*this, bias, threads, one.used()};
   }
 
   void compute_item(const Call& call, std::int64_t unit, std::int64_t index,
-                    T* thread_memory) const {
-    Arena arena(thread_memory);
-    const ThreadMemory memory = take_thread_memory(arena);
+                    const ThreadMemory& memory) const {
     Block block{};
     block.group = unit / schedule_.shares;
     block.share = unit % schedule_.shares;

@@ -56,7 +56,7 @@ template <class T>
 void Schedule<T>::choose_shares(const Geometry& geometry, int threads) {
   const std::int64_t column_bytes = frequencies * depth * static_cast<std::int64_t>(sizeof(T));
   const std::int64_t for_cache =
-      ceil_divide(padded_destination_channels * column_bytes, kRoundBytes);
+      ceil_divide(padded_destination_channels * column_bytes, kShareBytes);
   const std::int64_t for_threads = ceil_divide(threads, geometry.groups * blocks());
   const std::int64_t panels_of_share =
       ceil_divide(panel_count(), std::min(std::max(for_cache, for_threads), panel_count()));
@@ -68,8 +68,6 @@ void Schedule<T>::choose_shares(const Geometry& geometry, int threads) {
   // One vector more, so that the frequencies do not fall into the same set of a cache.
   frequency_size = depth * share_channels + lanes;
   units = geometry.groups * shares;
-  units_per_round = std::clamp<std::int64_t>(kRoundBytes / (share_channels * column_bytes),
-                                             ceil_divide(threads, blocks()), units);
   slot_size = (block_tiles() + kMostProductRows) * std::max(source_pitch, share_channels) + lanes;
 }
 

@@ -7,9 +7,9 @@
 
 namespace fastconv::winograd {
 
-/// Of transformed weights that exist at a time, so that they stay in a cache. Transforming the
-/// source once more for each round costs less than memory would.
-inline constexpr std::int64_t kRoundBytes = 5 << 20;
+/// Of a share's transformed weights, so that they stay in a cache. Transforming the source once
+/// more for each share costs less than memory would.
+inline constexpr std::int64_t kShareBytes = 5 << 20;
 
 /// Everything that is decided before the arrays are seen. None of it changes a result: tiles and
 /// channels are independent of each other.
@@ -34,12 +34,11 @@ class Schedule {
   std::int64_t column_blocks;
   std::int64_t box_rows;  ///< most rows of tiles of a box within one image
 
-  std::int64_t shares;           ///< parts that the panels of a group are divided into
-  std::int64_t share_channels;   ///< padded destination channels of the largest share
-  std::int64_t frequency_size;   ///< elements of one frequency of a share's transformed weights
-  std::int64_t units;            ///< shares of all groups
-  std::int64_t units_per_round;  ///< whose weights are transformed together
-  std::int64_t slot_size;        ///< elements of one frequency of a block of tiles
+  std::int64_t shares;          ///< parts that the panels of a group are divided into
+  std::int64_t share_channels;  ///< padded destination channels of the largest share
+  std::int64_t frequency_size;  ///< elements of one frequency of a share's transformed weights
+  std::int64_t units;           ///< shares of all groups
+  std::int64_t slot_size;       ///< elements of one frequency of a block of tiles
 
   std::int64_t first_row(std::int64_t row_block) const {
     return row_block * tile_rows / row_blocks;
@@ -55,10 +54,6 @@ class Schedule {
     std::int64_t share = 0;
     while (first_panel(share + 1) <= panel) ++share;
     return share;
-  }
-  /// Counted through all groups.
-  std::int64_t first_panel_of_unit(std::int64_t unit) const {
-    return unit / shares * panel_count() + first_panel(unit % shares);
   }
   /// The first padded destination channel of a share.
   std::int64_t first_channel(std::int64_t share) const {
