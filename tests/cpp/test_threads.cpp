@@ -51,7 +51,7 @@ TEST(NumThreadsDeathTest, FollowsTheEnvironmentOfTheProcess) {
 
 TEST(ParallelFor, CoversEveryIndexOnce) {
   for (const std::int64_t count : {0, 1, 2, 3, 17, 1000}) {
-    for (const int threads : {1, 2, 3, 8, 40}) {
+    for (const int threads : {1, 2, 3, 8, 40, 100, 300}) {
       const auto size = static_cast<std::size_t>(count);
       const auto visits = std::make_unique<std::atomic<int>[]>(size);
       std::atomic<int> highest{-1};

@@ -128,7 +128,10 @@ void CorrelationSchedule<T>::share_out(Region& region) const {
   while (images * tile.tile_count() < wanted && product(tile.size) > least_shared_positions() &&
          tile.halve(least_width)) {
   }
-  if (lanes_along == LanesAlong::pixels) tile.fill_vectors(kernels_.lanes);
+  // Few tiles are as large as each other, since each thread has as many.
+  if (lanes_along == LanesAlong::pixels && (threads == 1 || images * tile.tile_count() >= wanted)) {
+    tile.fill_vectors(kernels_.lanes);
+  }
   if (lanes_along == LanesAlong::channels && tile.tile_count() == 1) {
     const std::int64_t fitting =
         cache / 2 / std::max<std::int64_t>(1, packed_elements(region) + sums_elements(region));
