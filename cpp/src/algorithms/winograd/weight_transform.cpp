@@ -25,16 +25,78 @@ void WeightTransform<T>::transform(std::int64_t group, std::int64_t first, std::
                                    std::int64_t frequency_pitch) const {
   const std::int64_t lanes = kernels_.lanes;
   const std::int64_t sources = geometry_.source_channels;
+  const bool kernels_at_once = geometry_.parts() > 1 && has_contiguous_kernels();
+  const std::int64_t most = kernels_at_once ? kMostColumns / kernel_size() : kGatheredSources;
+  alignas(kAlignment) T kernels[kMostGathered];
   alignas(kAlignment) T taps[kMostGathered];
-  for (std::int64_t part = 0; part < geometry_.parts(); ++part) {
-    T* to_part = to + part * sources * to_pitch;
-    for (std::int64_t source = 0; source < sources; source += kGatheredSources) {
-      const std::int64_t count = std::min(kGatheredSources, sources - source);
-      for (std::int64_t v = 0; v < vectors; ++v) {
-        gather(group, first + v * lanes, part, source, count, taps);
-        transform_gathered(taps, count, to_part + source * to_pitch + v * lanes, to_pitch,
-                           frequency_pitch);
+  for (std::int64_t source = 0; source < sources; source += most) {
+    const std::int64_t count = std::min(most, sources - source);
+    for (std::int64_t v = 0; v < vectors; ++v) {
+      const std::int64_t channel = first + v * lanes;
+      if (kernels_at_once) gather_kernels(group, channel, source, count, kernels);
+      for (std::int64_t part = 0; part < geometry_.parts(); ++part) {
+        if (kernels_at_once) {
+          take_part(part, kernels, count, taps);
+        } else {
+          gather(group, channel, part, source, count, taps);
+        }
+        transform_gathered(taps, count, to + (part * sources + source) * to_pitch + v * lanes,
+                           to_pitch, frequency_pitch);
       }
+    }
+  }
+}
+
+template <class T>
+std::int64_t WeightTransform<T>::kernel_size() const {
+  return geometry_.depth_taps * geometry_.axes[0].taps * geometry_.axes[1].taps;
+}
+
+/// Whether a kernel is a row of taps.
+template <class T>
+bool WeightTransform<T>::has_contiguous_kernels() const {
+  const std::int64_t height = geometry_.axes[0].taps;
+  const std::int64_t width = geometry_.axes[1].taps;
+  return weight_.type() == stored_type<T>() && weight_.parts() == 1 &&
+         kernel_size() <= kMostColumns && (width == 1 || weight_.stride(4) == 1) &&
+         (height == 1 || weight_.stride(3) == width) &&
+         (geometry_.depth_taps == 1 || weight_.stride(2) == height * width);
+}
+
+/// kernels[source][element][lane]: all parts of a kernel are transposed together.
+template <class T>
+void WeightTransform<T>::gather_kernels(std::int64_t group, std::int64_t channel,
+                                        std::int64_t first_source, std::int64_t sources,
+                                        T* kernels) const {
+  const std::int64_t size = kernel_size();
+  const auto* from =
+      reinterpret_cast<const T*>(weight_.at(offset_of(group, channel, {}, first_source)));
+  // Kernels of neighbouring source channels may follow one another.
+  const std::int64_t rows = source_stride_ == size ? 1 : sources;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    kernels_.vectors_from_planes(from + row * source_stride_, destination_stride_,
+                                 {rows_of(channel), size * sources / rows},
+                                 kernels + row * size * kernels_.lanes, kernels_.lanes);
+  }
+}
+
+/// The taps of a part as `gather` finds them.
+template <class T>
+void WeightTransform<T>::take_part(std::int64_t index, const T* kernels, std::int64_t sources,
+                                   T* taps) const {
+  const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t height = geometry_.axes[0].taps;
+  const std::int64_t width = geometry_.axes[1].taps;
+  const std::int64_t tile_width = geometry_.axes[1].tile.taps;
+  const Part part = part_of(index);
+  const auto& [rows, columns] = part.axes;
+  if (rows.count * columns.count < taps_) std::fill_n(taps, sources * taps_ * lanes, T(0));
+  for (std::int64_t s = 0; s < sources; ++s) {
+    for (std::int64_t h = 0; h < rows.count; ++h) {
+      const std::int64_t element =
+          (part.depth_element * height + rows.first + h) * width + columns.first;
+      std::copy_n(kernels + (s * kernel_size() + element) * lanes, columns.count * lanes,
+                  taps + (s * taps_ + (rows.place + h) * tile_width + columns.place) * lanes);
     }
   }
 }

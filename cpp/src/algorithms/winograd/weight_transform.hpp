@@ -14,8 +14,10 @@ class WeightTransform {
  public:
   /// Source channels whose taps are gathered together.
   static constexpr std::int64_t kGatheredSources = 16;
-  /// Elements of their taps, with kernels and vectors of any size.
-  static constexpr std::int64_t kMostGathered = kGatheredSources * 16 * 16;
+  /// Taps of source channels that are gathered together, in tiles or kernels of any size.
+  static constexpr std::int64_t kMostColumns = kGatheredSources * 16;
+  /// The same for vectors of any size.
+  static constexpr std::int64_t kMostGathered = kMostColumns * 16;
 
   WeightTransform(const Geometry& geometry, const TensorView& weight,
                   const TypedKernels<T>& kernels);
@@ -51,6 +53,11 @@ class WeightTransform {
   };
 
   Part part_of(std::int64_t part) const;
+  std::int64_t kernel_size() const;
+  bool has_contiguous_kernels() const;
+  void gather_kernels(std::int64_t group, std::int64_t channel, std::int64_t first_source,
+                      std::int64_t sources, T* kernels) const;
+  void take_part(std::int64_t index, const T* kernels, std::int64_t sources, T* taps) const;
   /// In the weight's real view; both channels are the first components of their elements.
   std::int64_t offset_of(std::int64_t group, std::int64_t channel, const Part& part,
                          std::int64_t source) const;
