@@ -33,6 +33,7 @@ CorrelationItem<T>::CorrelationItem(const CorrelationCall<T>& call, const Region
       kernels_(call.kernels),
       region_(region),
       memory_(memory),
+      sources_(item / region.channel_shares),
       place_(place_of(item)) {
   in_place_ = call.in_place.possible(place_.origin, place_.n, place_.images,
                                      place_.first_group * schedule_.source_channels,
@@ -96,7 +97,7 @@ void CorrelationItem<T>::compute() {
   }
   for (std::int64_t first = 0; first == 0 || first < schedule_.source_channels; first += part) {
     const ChannelRange sources{first, std::min(part, schedule_.source_channels - first)};
-    if (region_.reads && !in_place_) pack(sources);
+    if (region_.reads && !in_place_) pack_unless_shared(sources);
     if (schedule_.leaves_out_padding) {
       compute_channels(region_.phases, place_.blocks, sources);
       if (part == 0) break;
@@ -163,7 +164,7 @@ void CorrelationItem<T>::for_each_box_of(std::span<const Phase> phases, std::int
 template <class T>
 void CorrelationItem<T>::compute_whole_blocks() {
   const ChannelRange all{0, schedule_.source_channels};
-  if (region_.reads && !in_place_) pack(all);
+  if (region_.reads && !in_place_) pack_unless_shared(all);
   const std::int64_t group = place_.first_group;
   for (std::int64_t b = place_.blocks.first; b < place_.blocks.end; ++b) {
     const Block<T>& block = schedule_.blocks[static_cast<std::size_t>(b)];
@@ -188,6 +189,15 @@ void CorrelationItem<T>::compute_whole_blocks() {
                                             memory_.planes);
         });
   }
+}
+
+/// The thread's item before this one may have packed them.
+template <class T>
+void CorrelationItem<T>::pack_unless_shared(const ChannelRange& sources) const {
+  const bool all = sources.count == schedule_.source_channels;
+  if (all && *memory_.packed_sources == sources_) return;
+  pack(sources);
+  *memory_.packed_sources = all ? sources_ : -1;
 }
 
 template <class T>

@@ -31,8 +31,9 @@ template <class T>
 struct ItemMemory {
   T* packed;
   T* sums;
-  T* planes;   ///< sums of one block, transposed
-  T* weights;  ///< of one block, or of a piece of one
+  T* planes;                     ///< sums of one block, transposed
+  T* weights;                    ///< of one block, or of a piece of one
+  std::int64_t* packed_sources;  ///< items that differ in their destination channels share them
 };
 
 /// What all items of a region share.
@@ -99,6 +100,7 @@ class CorrelationItem {
                        const ChannelRange& sources, T* waiting, const Body& body);
   void compute_whole_blocks();
   void pack(const ChannelRange& sources) const;
+  void pack_unless_shared(const ChannelRange& sources) const;
   SourceTile<T> source_of(const Phase& phase, std::int64_t group,
                           const ChannelRange& sources) const;
   CorrelationWeights<T> weights_of(const Phase& phase, std::int64_t group, const Block<T>& block,
@@ -133,6 +135,7 @@ class CorrelationItem {
   const TypedKernels<T>& kernels_;
   const Region& region_;
   ItemMemory<T> memory_;
+  std::int64_t sources_;  ///< which sources they are
   Place place_;
   bool in_place_;
   LinesAhead next_source_;  ///< what the next item reads, fetched meanwhile

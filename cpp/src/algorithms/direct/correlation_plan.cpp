@@ -3,7 +3,7 @@
 /// read one window along each axis, see geometry.hpp):
 ///
 ///     parallel for each image, block of groups, tile, share of the destination channels
-///       pack the tile's source into padded planes                              [L2]
+///       pack the tile's source into padded planes, once for all shares         [L2]
 ///       for each phase
 ///         along the pixels:
 ///           for each flat run of positions (a row, a slice or the whole tile)
@@ -199,6 +199,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
     T* sums;
     T* planes;
     T* blocks;
+    std::int64_t* packed_sources;
     std::int64_t packed_stride;
     std::int64_t sums_stride;
     std::int64_t planes_stride;
@@ -206,7 +207,8 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
 
     ItemMemory<T> of_thread(int thread) const {
       return {packed + thread * packed_stride, sums + thread * sums_stride,
-              planes + thread * planes_stride, blocks + thread * blocks_stride};
+              planes + thread * planes_stride, blocks + thread * blocks_stride,
+              packed_sources + thread};
     }
   };
 
@@ -244,6 +246,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
         static_cast<std::int64_t>(round_up(planes * sizeof(T), kAlignment) / sizeof(T));
     memory.planes = arena.take<T>(threads * static_cast<std::size_t>(memory.planes_stride));
     memory.blocks = arena.take<T>(threads * block / sizeof(T));
+    memory.packed_sources = arena.take<std::int64_t>(threads);
     return memory;
   }
 
@@ -277,6 +280,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
           problem_,    schedule_,        kernels_,
           source,      source_padding(), in_place,
           destination, weights,          problem_.accumulate || region.adds};
+      std::fill_n(memory.packed_sources, schedule_.threads, std::int64_t{-1});
       parallel_for(region.items, schedule_.threads, [&](std::int64_t item, int thread) {
         CorrelationItem<T>(call, region, item, memory.of_thread(thread)).compute();
       });
