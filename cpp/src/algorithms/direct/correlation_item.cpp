@@ -172,7 +172,7 @@ void CorrelationItem<T>::compute_whole_blocks() {
     const auto for_each_box = [&](const auto& body) {
       for_each_box_of(region_.phases, group, block, all, memory_.sums, body);
     };
-    const std::int64_t piece = schedule_.sources_per_piece(0);
+    const std::int64_t piece = schedule_.sources_per_shared_piece();
     for (std::int64_t first = 0; first < all.count; first += piece) {
       const ChannelRange range{first, std::min(piece, all.count - first)};
       pack_piece(group, block, range);

@@ -250,9 +250,18 @@ std::int64_t CorrelationSchedule<T>::sums_rows() const {
 
 template <class T>
 std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t taps) const {
-  if (packs_whole_blocks) {
-    taps = ceil_divide(all_depth / source_channels, std::ssize(regions.front().phases));
-  }
+  return packs_whole_blocks ? sources_per_shared_piece() : sources_for_taps(taps);
+}
+
+/// As if all phases had as many taps.
+template <class T>
+std::int64_t CorrelationSchedule<T>::sources_per_shared_piece() const {
+  return sources_for_taps(
+      ceil_divide(all_depth / source_channels, std::ssize(regions.front().phases)));
+}
+
+template <class T>
+std::int64_t CorrelationSchedule<T>::sources_for_taps(std::int64_t taps) const {
   const std::int64_t depth = !fetches_weights      ? kDepthChunk
                              : sources_lie_inside_ ? kDepthChunk / kFetchedDepth * kFetchedDepth
                                                    : kFetchedDepth;

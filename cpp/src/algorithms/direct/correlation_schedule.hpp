@@ -207,6 +207,7 @@ class CorrelationSchedule {
   /// Source channels whose products with this many taps are added up in one sequence; the same for
   /// all phases where these share what is packed.
   std::int64_t sources_per_piece(std::int64_t taps) const;
+  std::int64_t sources_per_shared_piece() const;
   /// Whether a phase reads beyond the borders of a source of these sizes.
   bool reads_beyond(const Extent& sizes) const;
   /// Calls body(source channel, tap) in the order of the reduction.
@@ -221,6 +222,7 @@ class CorrelationSchedule {
   }
 
  private:
+  std::int64_t sources_for_taps(std::int64_t taps) const;
   void choose_lanes(const Problem& problem);
   std::array<const AxisPhases*, 3> main_phases() const;
   double steps_along_pixels() const;
