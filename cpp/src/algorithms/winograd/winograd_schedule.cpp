@@ -13,6 +13,9 @@ constexpr std::int64_t kLeastTiles = 48;
 constexpr std::int64_t kMostTiles = 128;
 /// Where there would be fewer blocks than threads.
 constexpr std::int64_t kLeastSharedTiles = 12;
+/// Of the shares that many threads have at a time, unless each is small.
+constexpr std::int64_t kAllSharesBytes = 8 * kShareBytes;
+constexpr std::int64_t kLeastShareBytes = 1 << 20;
 
 }  // namespace
 
@@ -55,8 +58,10 @@ void Schedule<T>::choose_blocks(const Geometry& geometry, int threads) {
 template <class T>
 void Schedule<T>::choose_shares(const Geometry& geometry, int threads) {
   const std::int64_t column_bytes = frequencies * depth * static_cast<std::int64_t>(sizeof(T));
+  const std::int64_t share_bytes =
+      std::clamp(kAllSharesBytes / threads, kLeastShareBytes, kShareBytes);
   const std::int64_t for_cache =
-      ceil_divide(padded_destination_channels * column_bytes, kShareBytes);
+      ceil_divide(padded_destination_channels * column_bytes, share_bytes);
   const std::int64_t for_threads = ceil_divide(threads, geometry.groups * blocks());
   const std::int64_t panels_of_share =
       ceil_divide(panel_count(), std::min(std::max(for_cache, for_threads), panel_count()));
