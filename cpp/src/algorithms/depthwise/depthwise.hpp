@@ -8,7 +8,8 @@
 ///     forward, backward_input   correlation_plan.cpp, with vectors along rows of pixels
 ///                               (row_correlation.cpp) or along channels that lie side by side
 ///                               (channel_correlation.cpp)
-///     backward_weight           weight_gradient_plan.cpp
+///     backward_weight           weight_gradient_plan.cpp, likewise (row_weight_gradient.cpp,
+///                               channel_weight_gradient.cpp)
 ///
 /// tap_groups.hpp sorts the taps of direct/geometry.hpp so that neighbours share what they load.
 namespace fastconv::depthwise {

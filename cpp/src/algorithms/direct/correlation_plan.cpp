@@ -3,7 +3,7 @@
 /// read one window along each axis, see geometry.hpp):
 ///
 ///     parallel for each image, block of groups, tile, share of the destination channels
-///       pack the tile's source into padded planes, once for all shares         [L2]
+///       pack the tile's source into padded planes, once for a thread's shares  [L2]
 ///       for each phase
 ///         along the pixels:
 ///           for each flat run of positions (a row, a slice or the whole tile)

@@ -5,9 +5,9 @@
 /// Winograd's convolution F(4x4, 3x3): 36 multiplications for 16 outputs of a 3x3 kernel instead
 /// of 144; and its relatives for a stride of 2 along both axes, 81 instead of 144 for 3x3 and 100
 /// instead of 256 for 4x4 kernels, and for kernels and strides along one axis alone
-/// (kernels/winograd_points.hpp). Forward and backward-input, float32 and float64. A kernel of more
-/// taps and stride 1 has parts, which count as further source channels, as the slices of a kernel
-/// of any depth do; every phase of a dilation is an image of its own.
+/// (kernels/winograd_points.hpp). Forward and backward-input, all types but integers. A kernel of
+/// more taps and stride 1 has parts, which count as further source channels, as the slices of a
+/// kernel of any depth do; every phase of a dilation is an image of its own.
 ///
 ///     winograd_plan.cpp      the loops
 ///     few_tiles_plan.cpp     the loops where a block holds all tiles and weights are large
