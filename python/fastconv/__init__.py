@@ -16,6 +16,7 @@ Deep-learning convention: "convolution" is cross-correlation unless ``flip=True`
 """
 
 from fastconv import grad, reference, signal
+from fastconv._backward import conv1d_backward, conv2d_backward, conv3d_backward
 from fastconv._configuration import (
     cpu_info,
     get_num_threads,
@@ -26,11 +27,8 @@ from fastconv._configuration import (
 from fastconv._core import UnsupportedError, __version__
 from fastconv._functional import (
     conv1d,
-    conv1d_backward,
     conv2d,
-    conv2d_backward,
     conv3d,
-    conv3d_backward,
     conv_transpose1d,
     conv_transpose2d,
     conv_transpose3d,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv import _core
-from fastconv._arrays import as_array
+from fastconv._arrays import as_array, shape_argument, spatial_rank
 from fastconv._typing import (
     Activation,
     Array,
@@ -42,28 +42,6 @@ def algorithms() -> list[str]:
     return _core.algorithm_names()
 
 
-def _spatial_rank(weight_shape: Shape, name: str) -> int:
-    rank = len(weight_shape) - 2
-    if rank not in (1, 2, 3):
-        raise ValueError(
-            f"{name}: got shape {tuple(weight_shape)}, needs 3, 4 or 5 axes: "
-            "(K, C / groups, *kernel)"
-        )
-    return rank
-
-
-def _shape_argument(shape: Shape, name: str) -> tuple[SupportsIndex, ...]:
-    if getattr(shape, "ndim", 1) != 1:
-        raise TypeError(
-            f"{name}: got an array of shape {tuple(shape.shape)}, needs a shape; "  # type: ignore[attr-defined]
-            "pass the array's `.shape`"
-        )
-    try:
-        return tuple(shape)
-    except TypeError:
-        raise TypeError(f"{name}: got {shape!r}, needs a sequence of integers") from None
-
-
 def _formatted_seconds(seconds: float) -> str:
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if seconds >= size:
@@ -77,9 +55,9 @@ class _Options:
     def __init__(
         self, name: str, weight_shape: Shape, input_shape: Shape, dtype: Any, *shared: Any
     ) -> None:
-        self.weight_shape = _shape_argument(weight_shape, name)
-        self.rank = _spatial_rank(self.weight_shape, name)
-        self.input_shape = _shape_argument(input_shape, "input_shape")
+        self.weight_shape = shape_argument(weight_shape, name)
+        self.rank = spatial_rank(self.weight_shape, name)
+        self.input_shape = shape_argument(input_shape, "input_shape")
         try:
             self.dtype = np.dtype(dtype)
         except TypeError as error:

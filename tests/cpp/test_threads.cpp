@@ -69,6 +69,21 @@ TEST(ParallelFor, CoversEveryIndexOnce) {
   }
 }
 
+TEST(ParallelFor, TakesWhatAnotherThreadHasNotComeTo) {
+  constexpr int kItems = 8;
+  std::atomic<int> done{0};
+  std::atomic<bool> others_done{false};
+  parallel_for(kItems, 2, [&](std::int64_t index, int) {
+    // The rest of this thread's range is left to the other one.
+    for (int i = 0; index == 0 && i < 2000 && done < kItems - 1; ++i) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    if (index == 0) others_done = done == kItems - 1;
+    ++done;
+  });
+  EXPECT_TRUE(others_done);
+}
+
 TEST(ParallelFor, UsesSeveralThreads) {
   std::atomic<int> inside{0};
   std::atomic<bool> met{false};

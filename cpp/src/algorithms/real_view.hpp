@@ -16,6 +16,18 @@ constexpr DataType stored_type() {
   return floating ? DataType::float64 : DataType::int64;
 }
 
+/// Which part of a complex weight, 0 for the real one, takes a part of the source to one of the
+/// destination: it acts on such pairs as the matrix [re -im; im re], conjugated [re im; -im re].
+struct WeightPart {
+  std::int64_t part;
+  bool negated;
+};
+constexpr WeightPart weight_part(std::int64_t destination_part, std::int64_t source_part,
+                                 bool conjugate) {
+  const bool imaginary = destination_part != source_part;
+  return {imaginary ? 1 : 0, imaginary && (source_part == 1) != conjugate};
+}
+
 /// A tensor as real numbers: a complex one has twice the channels, real and imaginary parts
 /// alternating, and every stride counts parts.
 class RealView {

@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "algorithms/depthwise/source_rows.hpp"
 #include "algorithms/depthwise/weight_gradient.hpp"
 #include "padding.hpp"

@@ -33,7 +33,7 @@ struct ItemMemory {
   T* sums;
   T* planes;                     ///< sums of one block, transposed
   T* weights;                    ///< of one block, or of a piece of one
-  std::int64_t* packed_sources;  ///< items that differ in their destination channels share them
+  std::int64_t* packed_sources;  ///< which sources `packed` holds, all channels of them, or -1
 };
 
 /// What all items of a region share.
@@ -135,7 +135,7 @@ class CorrelationItem {
   const TypedKernels<T>& kernels_;
   const Region& region_;
   ItemMemory<T> memory_;
-  std::int64_t sources_;  ///< which sources they are
+  std::int64_t sources_;  ///< the same for items that differ in their destination channels alone
   Place place_;
   bool in_place_;
   LinesAhead next_source_;  ///< what the next item reads, fetched meanwhile

@@ -207,6 +207,7 @@ class CorrelationSchedule {
   /// Source channels whose products with this many taps are added up in one sequence; the same for
   /// all phases where these share what is packed.
   std::int64_t sources_per_piece(std::int64_t taps) const;
+  /// Where all phases share what is packed.
   std::int64_t sources_per_shared_piece() const;
   /// Whether a phase reads beyond the borders of a source of these sizes.
   bool reads_beyond(const Extent& sizes) const;

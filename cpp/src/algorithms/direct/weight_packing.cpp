@@ -80,14 +80,13 @@ void WeightPacker<T>::pack_block(const Runs& runs, std::int64_t group, std::int6
                     .to_row_step = parts_};
   for (std::int64_t destination_part = 0; destination_part < parts_; ++destination_part) {
     for (std::int64_t source_part = 0; source_part < parts_; ++source_part) {
-      const bool imaginary = destination_part != source_part;
+      const auto [part, negated] = weight_part(destination_part, source_part, conjugate_);
       T* to = packed + source_part * source_pitch + destination_part;
       for (std::int64_t row = 0; row < tap_rows.rows(); ++row) {
         load_weights_(to + row * shape.taps * tap_pitch,
-                      weight_.at(base + tap_rows.offset(row) + (imaginary ? 1 : 0)), shape);
+                      weight_.at(base + tap_rows.offset(row) + part), shape);
       }
-      // The real part of a product subtracts the imaginary parts; conjugation swaps the sign.
-      if (!imaginary || (source_part == 1) == conjugate_) continue;
+      if (!negated) continue;
       for (std::int64_t source = 0; source < source_channels; ++source) {
         T* matrix = to + source * shape.to_source_pitch;
         for (std::int64_t t = 0; t < taps; ++t) {

@@ -28,7 +28,7 @@ const T* read_bias(const Problem& problem, const Geometry& geometry, const Argum
   for (std::int64_t group = geometry.groups - 1; group >= 0; --group) {
     const T* from = bias + group * channels;
     T* to = bias + group * padded;
-    std::copy_backward(from, from + channels, to + channels);
+    if (to != from) std::copy_backward(from, from + channels, to + channels);
     std::fill(to + channels, to + padded, T(0));
   }
   return bias;
@@ -228,8 +228,8 @@ double ResultWriter<T>::dot(std::optional<std::int64_t> from, std::int64_t facto
   const auto load_weight = kernels_.load_row[static_cast<int>(weight_.type())];
   double sum = 0.0;
   for (std::int64_t part = 0; part < components; ++part) {
-    const bool crossed = part != component;
-    const double sign = crossed && (part == 1) != geometry_.conjugate ? -1.0 : 1.0;
+    const WeightPart of_weight = weight_part(component, part, geometry_.conjugate);
+    const double sign = of_weight.negated ? -1.0 : 1.0;
     const double fill = part == 0 ? geometry_.fill.real() : geometry_.fill.imag();
     values.fill(static_cast<T>(fill));
     for (std::int64_t c = 0; c < elements; c += kPiece) {
@@ -238,7 +238,7 @@ double ResultWriter<T>::dot(std::optional<std::int64_t> from, std::int64_t facto
         load_value(values.data(), 1, source_.at(*from + part + c * source_.stride(1)),
                    source_.stride(1), count);
       }
-      load_weight(weights.data(), 1, weight_.at(factors + (crossed ? 1 : 0) + c * stride), stride,
+      load_weight(weights.data(), 1, weight_.at(factors + of_weight.part + c * stride), stride,
                   count);
       for (std::size_t i = 0; i < static_cast<std::size_t>(count); ++i) {
         sum += sign * static_cast<double>(values[i]) * static_cast<double>(weights[i]);

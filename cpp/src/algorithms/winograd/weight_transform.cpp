@@ -68,15 +68,21 @@ template <class T>
 void WeightTransform<T>::gather_kernels(std::int64_t group, std::int64_t channel,
                                         std::int64_t first_source, std::int64_t sources,
                                         T* kernels) const {
-  const std::int64_t size = kernel_size();
-  const auto* from =
-      reinterpret_cast<const T*>(weight_.at(offset_of(group, channel, {}, first_source)));
-  // Kernels of neighbouring source channels may follow one another.
-  const std::int64_t rows = source_stride_ == size ? 1 : sources;
-  for (std::int64_t row = 0; row < rows; ++row) {
-    kernels_.vectors_from_planes(from + row * source_stride_, destination_stride_,
-                                 {rows_of(channel), size * sources / rows},
-                                 kernels + row * size * kernels_.lanes, kernels_.lanes);
+  const std::int64_t offset = offset_of(group, channel, {}, first_source);
+  transpose({reinterpret_cast<const T*>(weight_.at(offset)), source_stride_, destination_stride_},
+            kernel_size(), rows_of(channel), sources, kernels);
+}
+
+/// to[source][tap][lane] of `taps` in a row for each source channel, which may follow one another.
+template <class T>
+void WeightTransform<T>::transpose(const TapMatrix& from, std::int64_t taps, std::int64_t rows,
+                                   std::int64_t sources, T* to) const {
+  const std::int64_t lanes = kernels_.lanes;
+  const std::int64_t pieces = from.source_stride == taps ? 1 : sources;
+  const std::int64_t columns = taps * (sources / pieces);
+  for (std::int64_t piece = 0; piece < pieces; ++piece) {
+    kernels_.vectors_from_planes(from.first + piece * from.source_stride, from.destination_stride,
+                                 {rows, columns}, to + piece * columns * lanes, lanes);
   }
 }
 
@@ -194,13 +200,8 @@ void WeightTransform<T>::gather(std::int64_t weights, const Part& part, std::int
   const auto* from = reinterpret_cast<const T*>(weight_.at(weights));
   if (!whole) std::fill_n(taps, sources * taps_ * lanes, T(0));
   T* first = taps + (row_range.place * tile_width + column_range.place) * lanes;
-  if (together && source_stride_ == taps_) {
-    kernels_.vectors_from_planes(from, destination_stride_, {rows, taps_ * sources}, taps, lanes);
-  } else if (together) {
-    for (std::int64_t s = 0; s < sources; ++s) {
-      kernels_.vectors_from_planes(from + s * source_stride_, destination_stride_, {rows, taps_},
-                                   taps + s * taps_ * lanes, lanes);
-    }
+  if (together) {
+    transpose({from, source_stride_, destination_stride_}, taps_, rows, sources, taps);
   } else if (side_by_side) {
     for (std::int64_t tap = 0; tap < height * width; ++tap) {
       const T* from_tap = from + tap / width * step_h + tap % width * step_w;
@@ -231,8 +232,24 @@ bool WeightTransform<T>::is_contiguous(const Part& part) const {
          (rows.count == 1 || weight_.stride(3) == columns.count);
 }
 
-/// Of any type and strides. Complex weights are the matrices [re -im; im re] of their action on
-/// pairs of components.
+/// Taps in a row, those of all sources for each row or of all rows for each source, are converted
+/// as they are, and transposed then.
+template <class T>
+void WeightTransform<T>::gather_long_rows(std::int64_t weights, std::int64_t rows,
+                                          std::int64_t sources, T* taps) const {
+  alignas(kAlignment) T copy[kMostGathered];
+  const bool by_rows = source_stride_ == taps_;
+  const std::int64_t lines = by_rows ? rows : sources;
+  const std::int64_t length = taps_ * (by_rows ? sources : rows);
+  const std::int64_t stride = by_rows ? destination_stride_ : source_stride_;
+  const auto load = kernels_.load_row[static_cast<int>(weight_.type())];
+  for (std::int64_t line = 0; line < lines; ++line) {
+    load(copy + line * length, 1, weight_.at(weights + line * stride), 1, length);
+  }
+  transpose({copy, by_rows ? taps_ : length, by_rows ? length : taps_}, taps_, rows, sources, taps);
+}
+
+/// Of any type and strides.
 template <class T>
 void WeightTransform<T>::gather_converted(std::int64_t weights, const Part& part, std::int64_t rows,
                                           std::int64_t sources, T* taps) const {
@@ -240,19 +257,7 @@ void WeightTransform<T>::gather_converted(std::int64_t weights, const Part& part
   const std::int64_t components = geometry_.components;
   if (components == 1 && is_contiguous(part) &&
       (source_stride_ == taps_ || destination_stride_ == taps_)) {
-    // Long rows are converted as they are, and transposed then.
-    alignas(kAlignment) T copy[kMostGathered];
-    const auto load = kernels_.load_row[static_cast<int>(weight_.type())];
-    const bool by_rows = source_stride_ == taps_;
-    const std::int64_t row_taps = by_rows ? sources * taps_ : taps_;
-    for (std::int64_t row = 0; by_rows && row < rows; ++row) {
-      load(copy + row * row_taps, 1, weight_.at(weights + row * destination_stride_), 1, row_taps);
-    }
-    if (by_rows) kernels_.vectors_from_planes(copy, row_taps, {rows, row_taps}, taps, lanes);
-    for (std::int64_t s = 0; !by_rows && s < sources; ++s) {
-      load(copy, 1, weight_.at(weights + s * source_stride_), 1, rows * taps_);
-      kernels_.vectors_from_planes(copy, taps_, {rows, taps_}, taps + s * taps_ * lanes, lanes);
-    }
+    gather_long_rows(weights, rows, sources, taps);
     return;
   }
   const std::int64_t tile_width = geometry_.axes[1].tile.taps;
@@ -274,13 +279,13 @@ void WeightTransform<T>::gather_converted(std::int64_t weights, const Part& part
   for (std::int64_t pair = 0; pair < components * components; ++pair) {
     const std::int64_t source = pair / components;
     const std::int64_t destination = pair % components;
+    const WeightPart of_weight = weight_part(destination, source, geometry_.conjugate);
     T* to = first + source * taps_ * lanes + destination;
     for (std::int64_t h = 0; h < height; ++h) {
       load_weights(to + h * tile_width * lanes,
-                   weight_.at(weights + h * weight_.stride(3) + (source == destination ? 0 : 1)),
-                   shape);
+                   weight_.at(weights + h * weight_.stride(3) + of_weight.part), shape);
     }
-    if (source == destination || (source == 1) == geometry_.conjugate) continue;
+    if (!of_weight.negated) continue;
     for (std::int64_t s = 0; s < shape.sources; ++s) {
       T* matrix = taps + (components * s + source) * taps_ * lanes + destination;
       for (std::int64_t i = 0; i < taps_ * lanes; i += components) matrix[i] = -matrix[i];

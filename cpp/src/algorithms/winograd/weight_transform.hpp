@@ -52,6 +52,13 @@ class WeightTransform {
     std::array<TapRange, 2> axes;
   };
 
+  /// Taps of every source and destination channel, each channel's in a row.
+  struct TapMatrix {
+    const T* first;
+    std::int64_t source_stride;
+    std::int64_t destination_stride;
+  };
+
   Part part_of(std::int64_t part) const;
   std::int64_t kernel_size() const;
   bool has_contiguous_kernels() const;
@@ -65,6 +72,10 @@ class WeightTransform {
   bool is_contiguous(const Part& part) const;
   void gather(std::int64_t weights, const Part& part, std::int64_t rows, std::int64_t sources,
               T* taps) const;
+  void transpose(const TapMatrix& from, std::int64_t taps, std::int64_t rows, std::int64_t sources,
+                 T* to) const;
+  void gather_long_rows(std::int64_t weights, std::int64_t rows, std::int64_t sources,
+                        T* taps) const;
   void gather_converted(std::int64_t weights, const Part& part, std::int64_t rows,
                         std::int64_t sources, T* taps) const;
 

@@ -108,7 +108,8 @@ double estimate_cost(const Problem& problem, int threads) {
   const double result_vectors = number(ceil_divide(geometry.destination_channels, lanes));
   const double weight_bytes =
       number(transformed_weight_bytes(problem, geometry)) / number(geometry.groups);
-  const double shares = few_tiles ? 1.0 : std::max(1.0, weight_bytes / kShareBytes);
+  const double shares =
+      few_tiles ? 1.0 : std::max(1.0, weight_bytes / number(most_share_bytes(threads)));
   const double frequencies = number(geometry.frequencies());
   // The rates are those of the 36 frequencies of a stride of 1.
   const double weight_size = frequencies / 36.0;

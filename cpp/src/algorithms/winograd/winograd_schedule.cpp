@@ -13,11 +13,15 @@ constexpr std::int64_t kLeastTiles = 48;
 constexpr std::int64_t kMostTiles = 128;
 /// Where there would be fewer blocks than threads.
 constexpr std::int64_t kLeastSharedTiles = 12;
-/// Of the shares that many threads have at a time, unless each is small.
-constexpr std::int64_t kAllSharesBytes = 8 * kShareBytes;
-constexpr std::int64_t kLeastShareBytes = 1 << 20;
 
 }  // namespace
+
+std::int64_t most_share_bytes(int threads) {
+  constexpr std::int64_t kLeastBytes = 1 << 20;
+  constexpr std::int64_t kMostBytes = 5 << 20;
+  constexpr std::int64_t kManyThreads = 8;
+  return std::clamp(kManyThreads * kMostBytes / threads, kLeastBytes, kMostBytes);
+}
 
 template <class T>
 Schedule<T>::Schedule(const Geometry& geometry, const TypedKernels<T>& kernels, int threads)
@@ -58,10 +62,8 @@ void Schedule<T>::choose_blocks(const Geometry& geometry, int threads) {
 template <class T>
 void Schedule<T>::choose_shares(const Geometry& geometry, int threads) {
   const std::int64_t column_bytes = frequencies * depth * static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t share_bytes =
-      std::clamp(kAllSharesBytes / threads, kLeastShareBytes, kShareBytes);
   const std::int64_t for_cache =
-      ceil_divide(padded_destination_channels * column_bytes, share_bytes);
+      ceil_divide(padded_destination_channels * column_bytes, most_share_bytes(threads));
   const std::int64_t for_threads = ceil_divide(threads, geometry.groups * blocks());
   const std::int64_t panels_of_share =
       ceil_divide(panel_count(), std::min(std::max(for_cache, for_threads), panel_count()));

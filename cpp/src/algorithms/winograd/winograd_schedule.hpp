@@ -7,9 +7,10 @@
 
 namespace fastconv::winograd {
 
-/// Of a share's transformed weights, so that they stay in a cache. Transforming the source once
-/// more for each share costs less than memory would.
-inline constexpr std::int64_t kShareBytes = 5 << 20;
+/// Most bytes of a share's transformed weights, so that they stay in a cache; less where many
+/// threads have a share each. Transforming the source once more for each costs less than memory
+/// would.
+std::int64_t most_share_bytes(int threads);
 
 /// Everything that is decided before the arrays are seen. None of it changes a result: tiles and
 /// channels are independent of each other.
