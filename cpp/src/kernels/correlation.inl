@@ -20,6 +20,30 @@ enum class LanesAlong { pixels, channels };
 template <class V>
 constexpr bool kStarts = requires { V::kStarts; };
 
+/// One step of the reduction. Of the scalars every fourth has a pointer, from which the next three
+/// are addressed: whatever is computed besides takes a multiplier's place on some processors.
+template <class T, class V, int kScalars, int kVectors>
+[[gnu::always_inline]] inline void correlation_step(const T* vectors, const T* scalars,
+                                                    std::int64_t scalar_step,
+                                                    std::int64_t three_steps,
+                                                    V (&sums)[kScalars][kVectors]) {
+  V loaded[kVectors];
+#pragma GCC unroll 8
+  for (int v = 0; v < kVectors; ++v) loaded[v] = V::load(vectors + v * V::kLanes);
+  const T* fourth = scalars;
+#pragma GCC unroll 16
+  for (int m = 0; m < kScalars; ++m) {
+    if (m > 0 && m % 4 == 0) fourth = next_row(fourth, 4 * scalar_step);
+    const V scalar = V::broadcast(fourth[m % 4 == 3 ? three_steps : m % 4 * scalar_step]);
+#pragma GCC unroll 8
+    for (int v = 0; v < kVectors; ++v) sums[m][v] = V::fma(scalar, loaded[v], sums[m][v]);
+  }
+}
+
+/// How many steps before they are multiplied the pixels of a step are fetched: as long as the
+/// second-level cache takes.
+constexpr std::int64_t kStepsAhead = 8;
+
 template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors, class V = Vec<T>>
 void correlation_tile(const CorrelationWeights<T>& weights, const CorrelationSource<T>& source,
                       std::int64_t depth, const CorrelationSums<T>& out) {
@@ -27,6 +51,8 @@ void correlation_tile(const CorrelationWeights<T>& weights, const CorrelationSou
   constexpr std::int64_t kWidth = kVectors * V::kLanes;
   // Copies, since the compiler must think that a store may change what is behind a reference.
   const std::int64_t scalar_step = kAlongPixels ? weights.row_step : source.pixel_step;
+  std::int64_t three_steps = 3 * scalar_step;
+  __asm__("" : "+r"(three_steps));
   const std::int64_t weight_step = weights.step;
   const std::int64_t* const weight_offsets = weights.offsets;
   const std::int64_t* const offsets = source.offsets;
@@ -60,23 +86,39 @@ void correlation_tile(const CorrelationWeights<T>& weights, const CorrelationSou
         for (int v = 0; v < kVectors; ++v) __builtin_prefetch(row + v * V::kLanes, 1);
       }
     }
-    const T* next_weights = weights.data;
-    for (std::int64_t r = 0; r < depth; ++r) {
-      const T* pixels = first_pixel + offsets[r];
-      const T* step_weights =
-          weight_offsets == nullptr ? next_weights : next_weights + weight_offsets[r];
-      const T* vectors = kAlongPixels ? pixels : step_weights;
-      const T* scalars = kAlongPixels ? step_weights : pixels;
-      V loaded[kVectors];
+    if (weight_offsets == nullptr) {
+      const T* step_weights = weights.data;
+      std::int64_t r = 0;
+      if (source.fetches) {
+        for (; r + kStepsAhead < depth; ++r, step_weights += weight_step) {
+          const T* pixels = first_pixel + offsets[r];
+          const T* later = first_pixel + offsets[r + kStepsAhead];
+          if constexpr (kAlongPixels) {
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) loaded[v] = V::load(vectors + v * V::kLanes);
-#pragma GCC unroll 16
-      for (int m = 0; m < kScalars; ++m) {
-        const V scalar = V::broadcast(scalars[m * scalar_step]);
-#pragma GCC unroll 8
-        for (int v = 0; v < kVectors; ++v) sums[m][v] = V::fma(scalar, loaded[v], sums[m][v]);
+            for (int v = 1; v <= kVectors; ++v) __builtin_prefetch(later + v * V::kLanes - 1);
+          } else {
+            __builtin_prefetch(later);
+            __builtin_prefetch(later + (kScalars - 1) * scalar_step);
+          }
+          correlation_step<T, V>(kAlongPixels ? pixels : step_weights,
+                                 kAlongPixels ? step_weights : pixels, scalar_step, three_steps,
+                                 sums);
+        }
       }
-      if (weight_offsets == nullptr) next_weights += weight_step;
+      for (; r < depth; ++r, step_weights += weight_step) {
+        const T* pixels = first_pixel + offsets[r];
+        correlation_step<T, V>(kAlongPixels ? pixels : step_weights,
+                               kAlongPixels ? step_weights : pixels, scalar_step, three_steps,
+                               sums);
+      }
+    } else {
+      for (std::int64_t r = 0; r < depth; ++r) {
+        const T* pixels = first_pixel + offsets[r];
+        const T* step_weights = weights.data + weight_offsets[r];
+        correlation_step<T, V>(kAlongPixels ? pixels : step_weights,
+                               kAlongPixels ? step_weights : pixels, scalar_step, three_steps,
+                               sums);
+      }
     }
     T* row = to;
     if (adds) {

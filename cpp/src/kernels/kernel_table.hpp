@@ -22,6 +22,15 @@ struct CorrelationSource {
   /// What the sums of each output channel of the tile begin with, by kernels of quads alone; null
   /// for zeros.
   const T* start = nullptr;
+  /// Those of later steps are fetched meanwhile, where vectors lie along the pixels.
+  bool fetches = false;
+
+  /// Those from pixel `first` on.
+  CorrelationSource at(std::int64_t first) const {
+    CorrelationSource result = *this;
+    result.data += first * pixel_step;
+    return result;
+  }
 };
 
 /// Weights that a correlation kernel reads, in the order of the reduction or where they lie:

@@ -137,6 +137,11 @@ double halved_vector_factor() {
 #endif
 }
 
+bool last_cache_is_far() {
+  constexpr std::size_t kLargeCache = std::size_t{2} << 20;
+  return second_level_cache_bytes() >= kLargeCache;
+}
+
 const char* active_isa() { return active_kernels().isa; }
 
 std::vector<const char*> compiled_isas() {

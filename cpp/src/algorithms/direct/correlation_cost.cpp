@@ -3,12 +3,21 @@
 #include <algorithm>
 
 #include "algorithms/direct/correlation_schedule.hpp"
+#include "runtime/aligned_buffer.hpp"
+#include "runtime/vector_units.hpp"
 
 namespace fastconv::direct {
 namespace {
 
 /// Starting a kernel, in multiply-adds of all of its accumulators' vectors.
 constexpr double kStart = 40.0;
+
+/// Of the runs of an axis: a stride makes phases of more and fewer taps.
+double average_taps(const AxisPhases& phases) {
+  std::int64_t taps = 0;
+  for (const AxisRun& run : phases.runs) taps += run.tap_count();
+  return static_cast<double>(taps) / static_cast<double>(phases.runs.size());
+}
 
 }  // namespace
 
@@ -17,10 +26,13 @@ constexpr double kStart = 40.0;
 /// other way than memory.
 template <class T>
 void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
-  // Elements that are moved in the time of one multiply-add of vectors.
-  constexpr double kTransposedSums = 1.25;
-  constexpr double kTransposedElements = 0.8;
-  constexpr double kCopiedElements = 4.0;
+  // Elements that are moved in the time of one multiply-add of vectors, which takes twice as long
+  // where units are half as wide.
+  const double halved = halved_vector_factor();
+  const double transposed_sums = 0.625 * halved;
+  const double transposed_elements = 0.4 * halved;
+  const double copied_elements = 2.0 * halved;
+  constexpr double kSplitLoads = 1.1;
   if (parts != 1 || 2 * destination_channels < kernels_.lanes) return;
   double depth = static_cast<double>(source_channels);
   double elements = static_cast<double>(destination_channels);
@@ -30,7 +42,7 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
   for (std::size_t a = 0; a < 3; ++a) {
     const Axis& axis = problem.axes[a];
     const bool forward = problem.pass == Pass::forward;
-    depth *= static_cast<double>(phases[a]->runs.front().tap_count());
+    depth *= average_taps(*phases[a]);
     elements *= static_cast<double>(phases[a]->count);
     source_elements *=
         static_cast<double>(phases[a]->window(phases[a]->count) * phases[a]->plane_count());
@@ -38,11 +50,15 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
   }
   if (depth == 0.0) return;
   const double packing =
-      source_elements / (channels_last_ ? kTransposedElements : kCopiedElements) / depth;
-  const double transposing = elements / kTransposedSums / depth;
+      source_elements / (channels_last_ ? transposed_elements : copied_elements) / depth;
+  const double transposing = elements / transposed_sums / depth;
   const bool pixels_in_place = inside && !channels_last_ && phases[2]->source_step == 1;
-  const double along_pixels = steps_along_pixels() + (channels_last_ ? transposing : 0.0) +
-                              (pixels_in_place ? 0.0 : packing);
+  // A single tap meets pixels that begin on a cache line, packed or in long runs.
+  const bool aligned = phases[2]->runs.front().tap_count() == 1 &&
+                       (!pixels_in_place || begins_on_lines(product(Tile(phases).counts)));
+  const double along_pixels =
+      steps_along_pixels() * (loads_split() && !aligned ? kSplitLoads : 1.0) +
+      (channels_last_ ? transposing : 0.0) + (pixels_in_place ? 0.0 : packing);
   const double more_along_channels =
       (channels_last_ ? 0.0 : transposing) + (inside ? 0.0 : packing);
   const double along_channels = steps_along_channels();
@@ -57,6 +73,19 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
     leaves_out_padding = true;
     for (std::size_t a = 0; a < 3; ++a) phases_[a].front() = cut[a];
   }
+}
+
+/// Whether a load that does not begin on a cache line takes two of them: vectors are as long as
+/// lines, and so wide are the units.
+template <class T>
+bool CorrelationSchedule<T>::loads_split() const {
+  return kernels_.lanes * sizeof(T) == kAlignment && halved_vector_factor() == 1.0;
+}
+
+/// Whether `compute_along_pixels` can let its tiles begin on cache lines in all channels.
+template <class T>
+bool CorrelationSchedule<T>::begins_on_lines(std::int64_t positions) const {
+  return positions % kernels_.lanes == 0 && positions >= kLeastAlignedVectors * kernels_.lanes;
 }
 
 /// Only padding with zeros adds nothing to a sum, if they are packed as zeros; going backward there

@@ -17,7 +17,15 @@ struct DepthRange {
   std::int64_t chunk = kDepthChunk;  ///< steps that are added up in one sequence
   LinesAhead* ahead = nullptr;       ///< fetched between chunks
   const T* start = nullptr;          ///< what the sums of each row begin with, unless with zero
+  bool aligned_steps = false;        ///< the pixels of all steps lie alike on cache lines
 };
+
+/// Elements before the next cache line.
+template <class T>
+std::int64_t elements_to_alignment(const T* data) {
+  const auto address = reinterpret_cast<std::uintptr_t>(data);
+  return static_cast<std::int64_t>((round_up(address, kAlignment) - address) / sizeof(T));
+}
 
 /// Sums of register tiles side by side, in pieces of the depth.
 template <class T, class Kernel>
@@ -28,10 +36,10 @@ void run_kernel(const Kernel& kernel, const CorrelationSource<T>& source,
     const std::int64_t piece = std::min(depth.chunk, depth.end - first);
     if (depth.ahead != nullptr) depth.ahead->fetch(sums.tiles);
     sums.adds = first > 0;
-    kernel.run(
-        depth.weights.from(first - depth.first),
-        {source.data, source.offsets + first, source.pixel_step, first > 0 ? nullptr : depth.start},
-        piece, sums);
+    CorrelationSource<T> pixels = source;
+    pixels.offsets += first;
+    pixels.start = first > 0 ? nullptr : depth.start;
+    kernel.run(depth.weights.from(first - depth.first), pixels, piece, sums);
     first += piece;
   } while (first < depth.end);
 }
@@ -47,8 +55,17 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
   constexpr std::int64_t kMostTiles = 4;
   const int widest = block.kernels[kMaxCorrelationVectors]->vectors;
   const bool one_piece = depth.end - depth.first <= depth.chunk;
-  std::int64_t left = exact ? length / lanes : ceil_divide(length, lanes);
   std::int64_t at = 0;
+  if (exact && depth.aligned_steps && depth.first == 0) {
+    // The first tile overlaps this vector, and begins on a cache line.
+    at = elements_to_alignment(source.data);
+    if (at > 0 && at + kLeastAlignedVectors * lanes <= length) {
+      run_kernel(*block.kernels[1], source, depth, {sums, pitch});
+    } else {
+      at = 0;
+    }
+  }
+  std::int64_t left = exact ? (length - at) / lanes : ceil_divide(length - at, lanes);
   while (left > 0) {
     // Two halves keep more accumulators busy than a full tile and a sliver.
     const std::int64_t full = left / widest - (left % widest == 0 ? 0 : 1);
@@ -58,7 +75,7 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
         static_cast<std::size_t>(std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
     const CorrelationKernel<T>& kernel = *block.kernels[slot];
     const std::int64_t vectors = tiles * kernel.vectors;
-    run_kernel(kernel, {source.data + at, source.offsets, 1}, depth,
+    run_kernel(kernel, source.at(at), depth,
                {.data = sums + at, .pitch = pitch, .fetches = exact, .tiles = tiles});
     at += vectors * lanes;
     left -= vectors;
@@ -66,7 +83,8 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
   if (at >= length) return;
   // The last vector overlaps the one before.
   const std::int64_t last_at = std::max<std::int64_t>(0, length - lanes);
-  const CorrelationSource<T> last_source{source.data + last_at, source.offsets + depth.first, 1};
+  CorrelationSource<T> last_source = source.at(last_at);
+  last_source.offsets += depth.first;
   const bool adds = depth.first > 0;
   const DepthRange<T> steps{0,           depth.end - depth.first,     depth.weights, depth.chunk,
                             depth.ahead, adds ? nullptr : depth.start};
@@ -100,8 +118,8 @@ void compute_from_memory(const Block<T>& block, const CorrelationSource<T>& sour
       steps.first = first;
       steps.end = std::min(first + kStreams, depth.end);
       steps.weights = depth.weights.from(first - depth.first);
-      compute_along_pixels(block, {source.data + at, source.offsets, source.pixel_step}, steps,
-                           std::min(kPiece, length - at), lanes, exact, sums + at, pitch);
+      compute_along_pixels(block, source.at(at), steps, std::min(kPiece, length - at), lanes, exact,
+                           sums + at, pitch);
       first = steps.end;
     } while (first < depth.end);
   }
@@ -127,8 +145,7 @@ void compute_along_channels(const Block<T>& block, const CorrelationSource<T>& s
   std::int64_t at = 0;
   while (at < length) {
     const ChannelCorrelationKernel<T>& kernel = next_kernel(block, length - at);
-    run_kernel(kernel, {source.data + at * source.pixel_step, source.offsets, source.pixel_step},
-               depth, {sums + at * pitch, pitch});
+    run_kernel(kernel, source.at(at), depth, {sums + at * pitch, pitch});
     at += kernel.pixels;
   }
 }

@@ -5,6 +5,7 @@
 #include "algorithms/direct/direct.hpp"
 #include "algorithms/direct/joined_products.hpp"
 #include "fastconv/cpu.hpp"
+#include "runtime/vector_units.hpp"
 
 namespace fastconv::direct {
 namespace {
@@ -159,6 +160,8 @@ bool CorrelationSchedule<T>::gains_from_weights_in_place() const {
   if (parts != 1 || kernels_.channels_per_element != 1 || source_shift != 0 || leaves_out_padding) {
     return false;
   }
+  // Backward the weights of neighbouring steps lie far apart, which a far cache makes wait.
+  if (!sources_lie_inside_ && last_cache_is_far()) return false;
   const bool all_rows = std::ranges::all_of(
       blocks, [](const Block<T>& block) { return block.channels == block.rows; });
   std::int64_t positions_of_phase = 0;

@@ -36,6 +36,9 @@ inline constexpr std::int64_t kChannelVectors = 2;
 /// to be on their way at a time, enough to hide that sums are loaded and stored.
 inline constexpr std::int64_t kFetchedDepth = 144;
 
+/// Vectors of a flat run for which one more is worth letting all others begin on a cache line.
+inline constexpr std::int64_t kLeastAlignedVectors = 64;
+
 /// Channels that are stored together where memory has them side by side: a cache line of float32.
 inline constexpr std::int64_t kStoredChannels = 16;
 
@@ -225,6 +228,8 @@ class CorrelationSchedule {
  private:
   std::int64_t sources_for_taps(std::int64_t taps) const;
   void choose_lanes(const Problem& problem);
+  bool loads_split() const;
+  bool begins_on_lines(std::int64_t positions) const;
   std::array<const AxisPhases*, 3> main_phases() const;
   double steps_along_pixels() const;
   double steps_along_channels() const;

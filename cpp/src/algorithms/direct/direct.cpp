@@ -33,7 +33,8 @@ std::optional<std::string> refuses(const Problem& problem) {
 /// not reach, plus moving images once, which many taps hide, and arranging weights, plus the call.
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 2e-6;
-  constexpr double kVectorMultiplyAddsPerSecond = 8e9;
+  constexpr double kVectorMultiplyAddsPerSecond = 6.4e9;
+  constexpr double kHalvedMultiplyAddsPerSecond = 4e9;
   constexpr double kImageBytesPerSecond = 12e9;
   constexpr std::int64_t kRows = 8;
   constexpr double kTapsThatHideNothing = 9.0;
@@ -57,7 +58,8 @@ double estimate_cost(const Problem& problem, int threads) {
     for (const std::int64_t size : sizes) count *= static_cast<double>(size);
     return count;
   };
-  const double vectors_per_second = kVectorMultiplyAddsPerSecond / halved_vector_factor();
+  const double vectors_per_second =
+      halved_vector_factor() > 1.0 ? kHalvedMultiplyAddsPerSecond : kVectorMultiplyAddsPerSecond;
   const auto& axes = problem.axes;
   const auto taps = static_cast<double>(axes[0].kernel * axes[1].kernel * axes[2].kernel);
   const double image_bytes = (bytes(problem.input_sizes(), problem.input_type) +

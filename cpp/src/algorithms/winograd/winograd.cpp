@@ -82,21 +82,27 @@ std::optional<std::string> refuses(const Problem& problem) {
 /// a least-squares fit to 42 layers of float32 with AVX-512 and F(4x4, 3x3), within a fifth of
 /// each; those of other tiles follow from their frequencies, with the two constants that say so.
 /// One more transformation of the source for each share of the weights. Weights that never leave
-/// the second-level cache cost less.
+/// the second-level cache cost less. Where the last-level cache is far, pixels and weights that are
+/// gathered from it take longer.
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 2.1e-6;
-  constexpr double kVectorMultiplyAddsPerSecond = 6.8e9;
+  constexpr double kVectorMultiplyAddsPerSecond = 5.4e9;
+  constexpr double kHalvedMultiplyAddsPerSecond = 3.4e9;
   constexpr double kSourceVectorSeconds = 61e-9;
   constexpr double kResultVectorSeconds = 71e-9;
   constexpr double kWeightVectorSeconds = 45e-9;
   constexpr double kShareSeconds = 10e-9;
   // Going backward the channels of a vector lie side by side and those of a sum far apart.
   constexpr double kBackwardSeconds = 10e-9;
+  constexpr double kFarPixelSeconds = 9e-9;
+  constexpr double kFarWeights = 1.6;
   // What a tile costs however few its frequencies.
   constexpr double kSmallestTile = 0.25;
   const bool few_tiles = has_few_tiles(problem);
-  const double weight_vector_seconds = kWeightVectorSeconds + (few_tiles ? 0.0 : kShareSeconds) +
-                                       (problem.pass == Pass::forward ? 0.0 : kBackwardSeconds);
+  const bool far = last_cache_is_far();
+  const double weight_vector_seconds = (kWeightVectorSeconds + (few_tiles ? 0.0 : kShareSeconds) +
+                                        (problem.pass == Pass::forward ? 0.0 : kBackwardSeconds)) *
+                                       (far ? kFarWeights : 1.0);
   const Geometry geometry(problem);
   const std::int64_t lanes = lanes_of(problem);
   const auto number = [](std::int64_t count) { return static_cast<double>(count); };
@@ -115,9 +121,13 @@ double estimate_cost(const Problem& problem, int threads) {
   const double weight_size = frequencies / 36.0;
   const double tile_size =
       kSmallestTile + (1.0 - kSmallestTile) * weight_size * halved_vector_factor();
+  const double multiply_adds_per_second =
+      halved_vector_factor() > 1.0 ? kHalvedMultiplyAddsPerSecond : kVectorMultiplyAddsPerSecond;
+  const double pixels = number(geometry.axes[0].tile.step * geometry.axes[1].tile.step);
+  const double pixel_seconds = far ? pixels * kFarPixelSeconds : 0.0;
   const double seconds =
-      tiles * (frequencies * sources * result_vectors * halved_vector_factor() /
-                   kVectorMultiplyAddsPerSecond +
+      tiles * (frequencies * sources * result_vectors / multiply_adds_per_second +
+               shares * slice_vectors * pixel_seconds +
                tile_size * (shares * source_vectors * kSourceVectorSeconds +
                             result_vectors * kResultVectorSeconds)) +
       (shares * slice_vectors + result_vectors) * dilation_seconds(problem, geometry) +

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 
+#include "runtime/vector_units.hpp"
+
 namespace fastconv::winograd {
 
 namespace {
 
-/// Of the transformed source of a block: the second-level cache. Blocks of fewer tiles would read
-/// the weights of a large layer too often.
+/// Of the transformed source of a block. Where the last-level cache is far, source, sums and
+/// results share the second-level cache. Blocks of fewer tiles would read the weights of a large
+/// layer too often.
 constexpr std::int64_t kBlockBytes = 1 << 20;
+constexpr std::int64_t kNearBlockBytes = 1 << 19;
 constexpr std::int64_t kLeastTiles = 48;
 constexpr std::int64_t kMostTiles = 128;
 /// Where there would be fewer blocks than threads.
@@ -41,7 +45,8 @@ template <class T>
 void Schedule<T>::choose_blocks(const Geometry& geometry, int threads) {
   const std::int64_t tile_bytes = frequencies * static_cast<std::int64_t>(sizeof(T)) *
                                   std::max(source_pitch, padded_destination_channels);
-  const std::int64_t fitting = std::clamp(kBlockBytes / tile_bytes, kLeastTiles, kMostTiles);
+  const std::int64_t block_bytes = last_cache_is_far() ? kNearBlockBytes : kBlockBytes;
+  const std::int64_t fitting = std::clamp(block_bytes / tile_bytes, kLeastTiles, kMostTiles);
   const std::int64_t tiles = geometry.tiles();
   const std::int64_t most = std::clamp(ceil_divide(tiles, threads), kLeastSharedTiles, fitting);
 
