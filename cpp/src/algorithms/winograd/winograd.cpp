@@ -83,10 +83,10 @@ std::optional<std::string> refuses(const Problem& problem) {
 /// each; those of other tiles follow from their frequencies, with the two constants that say so.
 /// One more transformation of the source for each share of the weights. Weights that never leave
 /// the second-level cache cost less. Where the last-level cache is far, pixels and weights that are
-/// gathered from it take longer.
+/// gathered from it take longer, and products wait for transformed weights that lie there.
 double estimate_cost(const Problem& problem, int threads) {
   constexpr double kCallSeconds = 2.1e-6;
-  constexpr double kVectorMultiplyAddsPerSecond = 5.4e9;
+  constexpr double kVectorMultiplyAddsPerSecond = 6e9;
   constexpr double kHalvedMultiplyAddsPerSecond = 3.4e9;
   constexpr double kSourceVectorSeconds = 61e-9;
   constexpr double kResultVectorSeconds = 71e-9;
@@ -95,7 +95,9 @@ double estimate_cost(const Problem& problem, int threads) {
   // Going backward the channels of a vector lie side by side and those of a sum far apart.
   constexpr double kBackwardSeconds = 10e-9;
   constexpr double kFarPixelSeconds = 9e-9;
-  constexpr double kFarWeights = 1.6;
+  constexpr double kFarWeights = 1.3;
+  constexpr double kFarBytesPerSecond = 15e9;
+  constexpr std::int64_t kNearWeightBytes = 1 << 20;
   // What a tile costs however few its frequencies.
   constexpr double kSmallestTile = 0.25;
   const bool few_tiles = has_few_tiles(problem);
@@ -125,13 +127,15 @@ double estimate_cost(const Problem& problem, int threads) {
       halved_vector_factor() > 1.0 ? kHalvedMultiplyAddsPerSecond : kVectorMultiplyAddsPerSecond;
   const double pixels = number(geometry.axes[0].tile.step * geometry.axes[1].tile.step);
   const double pixel_seconds = far ? pixels * kFarPixelSeconds : 0.0;
+  const bool waits = far && !few_tiles && weight_bytes > number(kNearWeightBytes);
+  const double wait_seconds = waits ? weight_bytes / kFarBytesPerSecond : 0.0;
   const double seconds =
       tiles * (frequencies * sources * result_vectors / multiply_adds_per_second +
                shares * slice_vectors * pixel_seconds +
                tile_size * (shares * source_vectors * kSourceVectorSeconds +
                             result_vectors * kResultVectorSeconds)) +
       (shares * slice_vectors + result_vectors) * dilation_seconds(problem, geometry) +
-      weight_size * sources * result_vectors * weight_vector_seconds;
+      weight_size * sources * result_vectors * weight_vector_seconds + wait_seconds;
   return kCallSeconds + number(geometry.groups) * seconds / threads;
 }
 
