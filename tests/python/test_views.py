@@ -198,3 +198,32 @@ def test_layouts_describe_the_same_numbers(rng):
     last = fastconv.conv2d(np.moveaxis(x, 1, -1), w, padding=1, layout="NHWC")
     assert last.flags.c_contiguous
     np.testing.assert_allclose(np.moveaxis(last, -1, 1), first, atol=1e-12)
+
+
+def shifted(array, elements, fill=99):
+    """The array some elements behind a cache line, and the memory around it."""
+    line = 64 // array.itemsize
+    memory = np.full(array.size + 3 * line, fill, array.dtype)
+    first = -memory.ctypes.data % 64 // array.itemsize + elements
+    view = memory[first : first + array.size].reshape(array.shape)
+    view[...] = array
+    return view, memory
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("pixels", [512, 528, 1040, 2064, 2065])
+@pytest.mark.parametrize("accumulate", [False, True])
+def test_one_tap_begins_anywhere_on_a_cache_line(rng, dtype, pixels, accumulate):
+    """Long rows of a 1x1 kernel are computed from the next line on, and the pixels before."""
+    x = random_array(rng, (1, 19, pixels), np.int8).astype(dtype)
+    w = random_array(rng, (11, 19, 1), np.int8).astype(dtype)
+    start = random_array(rng, (1, 11, pixels), np.int8).astype(dtype)
+    expected = np.einsum("ncp,kct->nkp", x, w) + (start if accumulate else 0)
+    for elements in (0, 1, 7):
+        source, _ = shifted(x, elements)
+        for out_elements in (0, 3):
+            out, memory = shifted(start, out_elements)
+            fastconv.conv1d(source, w, out=out, accumulate=accumulate, algorithm="direct")
+            np.testing.assert_array_equal(out, expected)
+            out[...] = 99
+            assert (memory == 99).all()

@@ -37,7 +37,7 @@ inline constexpr std::int64_t kChannelVectors = 2;
 inline constexpr std::int64_t kFetchedDepth = 144;
 
 /// Vectors of a flat run for which one more is worth letting all others begin on a cache line.
-inline constexpr std::int64_t kLeastAlignedVectors = 64;
+inline constexpr std::int64_t kLeastAlignedVectors = 32;
 
 /// Channels that are stored together where memory has them side by side: a cache line of float32.
 inline constexpr std::int64_t kStoredChannels = 16;
