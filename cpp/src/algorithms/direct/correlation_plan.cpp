@@ -154,7 +154,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   std::string register_tile() const {
     const Block<T>& block = schedule_.blocks.front();
     if (along_channels()) {
-      const auto& kernel = *block.channel_kernels[kMaxCorrelationPixels];
+      const auto& kernel = *block.channel_kernels[kMostSplitPixels];
       return std::to_string(kernel.pixels) + " pixels x " + std::to_string(block.rows) +
              " channels";
     }

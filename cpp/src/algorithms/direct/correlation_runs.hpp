@@ -125,17 +125,6 @@ void compute_from_memory(const Block<T>& block, const CorrelationSource<T>& sour
   }
 }
 
-/// Equal tiles keep more accumulators busy than full ones and a sliver.
-template <class T>
-const ChannelCorrelationKernel<T>& next_kernel(const Block<T>& block, std::int64_t left) {
-  const std::int64_t most = block.channel_kernels[kMaxCorrelationPixels]->pixels;
-  const std::int64_t tiles = ceil_divide(left, most);
-  const std::int64_t wanted = ceil_divide(left, tiles);
-  const auto* kernel = block.channel_kernels[static_cast<std::size_t>(wanted)];
-  if (kernel->pixels == wanted) return *kernel;
-  return *block.channel_kernels[static_cast<std::size_t>(ceil_divide(left, tiles + 1))];
-}
-
 /// sums[position * pitch + row] with vectors along the rows of the block; added to what earlier
 /// steps of the reduction left there.
 template <class T>
@@ -144,7 +133,9 @@ void compute_along_channels(const Block<T>& block, const CorrelationSource<T>& s
                             std::int64_t pitch) {
   std::int64_t at = 0;
   while (at < length) {
-    const ChannelCorrelationKernel<T>& kernel = next_kernel(block, length - at);
+    const std::int64_t left = std::min<std::int64_t>(length - at, kMostSplitPixels);
+    const ChannelCorrelationKernel<T>& kernel =
+        *block.channel_kernels[static_cast<std::size_t>(left)];
     run_kernel(kernel, source.at(at), depth, {sums + at * pitch, pitch});
     at += kernel.pixels;
   }

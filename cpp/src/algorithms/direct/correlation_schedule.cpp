@@ -23,14 +23,24 @@ KernelsByVectors<T> kernels_of_rows(const TypedKernels<T>& kernels, int rows) {
   return result;
 }
 
+/// The first kernel of the split that takes the least time: fewer accumulators than eight wait for
+/// each other, and each kernel has to be started.
 template <class T>
 KernelsByPixels<T> kernels_of_vectors(const TypedKernels<T>& kernels, int vectors) {
+  constexpr int kFewestAccumulators = 8;
+  constexpr int kStartPixels = 1;
   KernelsByPixels<T> result{};
-  for (const ChannelCorrelationKernel<T>& kernel : kernels.channel_correlation) {
-    if (kernel.vectors != vectors) continue;
-    for (int p = kernel.pixels; p <= kMaxCorrelationPixels; ++p) {
-      auto& best = result[static_cast<std::size_t>(p)];
-      if (best == nullptr || best->pixels < kernel.pixels) best = &kernel;
+  std::array<int, kMostSplitPixels + 1> least{};
+  for (int left = 1; left <= kMostSplitPixels; ++left) {
+    const auto at = static_cast<std::size_t>(left);
+    for (const ChannelCorrelationKernel<T>& kernel : kernels.channel_correlation) {
+      if (kernel.vectors != vectors || kernel.pixels > left) continue;
+      const int time = std::max(kernel.pixels, kFewestAccumulators / vectors) + kStartPixels +
+                       least[static_cast<std::size_t>(left - kernel.pixels)];
+      const bool larger = result[at] != nullptr && kernel.pixels > result[at]->pixels;
+      if (result[at] != nullptr && (time > least[at] || (time == least[at] && !larger))) continue;
+      result[at] = &kernel;
+      least[at] = time;
     }
   }
   return result;

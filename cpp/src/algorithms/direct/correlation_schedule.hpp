@@ -16,9 +16,12 @@ namespace fastconv::direct {
 template <class T>
 using KernelsByVectors = std::array<const CorrelationKernel<T>*, kMaxCorrelationVectors + 1>;
 
-/// The best kernel for a number of pixels still to do, for one number of vectors.
+/// Pixels of which the best split into kernels is known; of more the largest kernel comes first.
+inline constexpr int kMostSplitPixels = 4 * kMaxCorrelationPixels;
+
+/// The next kernel for a number of pixels still to do, for one number of vectors.
 template <class T>
-using KernelsByPixels = std::array<const ChannelCorrelationKernel<T>*, kMaxCorrelationPixels + 1>;
+using KernelsByPixels = std::array<const ChannelCorrelationKernel<T>*, kMostSplitPixels + 1>;
 
 /// What the vectors of the microkernels lie along. Along the pixels, channels need not fill
 /// vectors and channels-first memory is written as it is; along the channels, rows of any length
