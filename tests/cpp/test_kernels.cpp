@@ -133,11 +133,18 @@ void expect_plain_sum(CorrelationFunction<T> run, const CorrelationCase& tile,
       element = adds ? multiply_add(T(1), sum, element) : sum;
     }
   }
-  run({weights.data(), step_extent, places.row_step,
-       places.offsets ? weight_offsets.data() : nullptr},
-      {source.data(), offsets.data(), pixel_step}, depth,
-      {out.data(), pitch, adds, tile.tiles > 1, tile.tiles});
-  ASSERT_TRUE(std::ranges::equal(out, expected));
+  const std::vector<T> before(out.begin(), out.end());
+  for (const bool fetches : {false, true}) {
+    std::ranges::copy(before, out.begin());
+    run({weights.data(), step_extent, places.row_step,
+         places.offsets ? weight_offsets.data() : nullptr},
+        {.data = source.data(),
+         .offsets = offsets.data(),
+         .pixel_step = pixel_step,
+         .fetches = fetches},
+        depth, {out.data(), pitch, adds, tile.tiles > 1, tile.tiles});
+    ASSERT_TRUE(std::ranges::equal(out, expected));
+  }
 }
 
 constexpr std::int64_t kDepths[] = {0, 1, 2, 3, 7, 8, 33, 200};

@@ -44,6 +44,18 @@ template <class T, class V, int kScalars, int kVectors>
 /// second-level cache takes.
 constexpr std::int64_t kStepsAhead = 8;
 
+/// Along the pixels the first line is the last one of the tile before.
+template <class T, class V, LanesAlong kLanesAlong, int kScalars, int kVectors>
+[[gnu::always_inline]] inline void fetch_pixels(const T* pixels, std::int64_t scalar_step) {
+  if constexpr (kLanesAlong == LanesAlong::pixels) {
+#pragma GCC unroll 8
+    for (int v = 1; v <= kVectors; ++v) __builtin_prefetch(pixels + v * V::kLanes - 1);
+  } else {
+    __builtin_prefetch(pixels);
+    __builtin_prefetch(pixels + (kScalars - 1) * scalar_step);
+  }
+}
+
 template <class T, LanesAlong kLanesAlong, int kScalars, int kVectors, class V = Vec<T>>
 void correlation_tile(const CorrelationWeights<T>& weights, const CorrelationSource<T>& source,
                       std::int64_t depth, const CorrelationSums<T>& out) {
@@ -51,6 +63,7 @@ void correlation_tile(const CorrelationWeights<T>& weights, const CorrelationSou
   constexpr std::int64_t kWidth = kVectors * V::kLanes;
   // Copies, since the compiler must think that a store may change what is behind a reference.
   const std::int64_t scalar_step = kAlongPixels ? weights.row_step : source.pixel_step;
+  // Out of the compiler's sight, which would compute three times a step with each of them.
   std::int64_t three_steps = 3 * scalar_step;
   __asm__("" : "+r"(three_steps));
   const std::int64_t weight_step = weights.step;
@@ -86,39 +99,22 @@ void correlation_tile(const CorrelationWeights<T>& weights, const CorrelationSou
         for (int v = 0; v < kVectors; ++v) __builtin_prefetch(row + v * V::kLanes, 1);
       }
     }
-    if (weight_offsets == nullptr) {
+    const auto step = [&](std::int64_t r, const T* step_weights) __attribute__((always_inline)) {
+      const T* pixels = first_pixel + offsets[r];
+      correlation_step<T, V>(kAlongPixels ? pixels : step_weights,
+                             kAlongPixels ? step_weights : pixels, scalar_step, three_steps, sums);
+    };
+    if (weight_offsets != nullptr) {
+      for (std::int64_t r = 0; r < depth; ++r) step(r, weights.data + weight_offsets[r]);
+    } else {
       const T* step_weights = weights.data;
       std::int64_t r = 0;
-      if (source.fetches) {
-        for (; r + kStepsAhead < depth; ++r, step_weights += weight_step) {
-          const T* pixels = first_pixel + offsets[r];
-          const T* later = first_pixel + offsets[r + kStepsAhead];
-          if constexpr (kAlongPixels) {
-#pragma GCC unroll 8
-            for (int v = 1; v <= kVectors; ++v) __builtin_prefetch(later + v * V::kLanes - 1);
-          } else {
-            __builtin_prefetch(later);
-            __builtin_prefetch(later + (kScalars - 1) * scalar_step);
-          }
-          correlation_step<T, V>(kAlongPixels ? pixels : step_weights,
-                                 kAlongPixels ? step_weights : pixels, scalar_step, three_steps,
-                                 sums);
-        }
+      for (; source.fetches && r + kStepsAhead < depth; ++r, step_weights += weight_step) {
+        fetch_pixels<T, V, kLanesAlong, kScalars, kVectors>(first_pixel + offsets[r + kStepsAhead],
+                                                            scalar_step);
+        step(r, step_weights);
       }
-      for (; r < depth; ++r, step_weights += weight_step) {
-        const T* pixels = first_pixel + offsets[r];
-        correlation_step<T, V>(kAlongPixels ? pixels : step_weights,
-                               kAlongPixels ? step_weights : pixels, scalar_step, three_steps,
-                               sums);
-      }
-    } else {
-      for (std::int64_t r = 0; r < depth; ++r) {
-        const T* pixels = first_pixel + offsets[r];
-        const T* step_weights = weights.data + weight_offsets[r];
-        correlation_step<T, V>(kAlongPixels ? pixels : step_weights,
-                               kAlongPixels ? step_weights : pixels, scalar_step, three_steps,
-                               sums);
-      }
+      for (; r < depth; ++r, step_weights += weight_step) step(r, step_weights);
     }
     T* row = to;
     if (adds) {

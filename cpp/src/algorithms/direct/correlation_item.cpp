@@ -229,8 +229,10 @@ void CorrelationItem<T>::pack(const ChannelRange& sources) const {
 template <class T>
 SourceTile<T> CorrelationItem<T>::source_of(const Phase& phase, std::int64_t group,
                                             const ChannelRange& sources) const {
-  // With one tap the pixels of a step are used by this step alone.
-  const bool fetches = phase.taps == 1;
+  // With one tap the pixels of a step are used by this step alone, and lie far from those of the
+  // next one, but where channels lie side by side.
+  const bool side_by_side = in_place_ && call_.source.stride(1) == 1;
+  const bool fetches = phase.taps == 1 && !side_by_side;
   if (in_place_) {
     SourceTile<T> source =
         call_.in_place.tile(place_.origin, place_.n, group * schedule_.source_channels, phase);
