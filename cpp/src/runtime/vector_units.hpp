@@ -5,7 +5,7 @@ namespace fastconv {
 /// What costs and sizes of blocks depend on besides the instruction set and the second-level cache.
 
 /// How many times longer a multiply-add of a whole vector takes than where the processor's units
-/// are as wide as the vectors: costs are fitted to such a one. Two where they are half as wide.
+/// are as wide as the vectors: two where they are half as wide.
 double halved_vector_factor();
 
 /// Whether the last-level cache takes several times as long to answer as that of a desktop

@@ -53,7 +53,7 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
       source_elements / (channels_last_ ? transposed_elements : copied_elements) / depth;
   const double transposing = elements / transposed_sums / depth;
   const bool pixels_in_place = inside && !channels_last_ && phases[2]->source_step == 1;
-  // A single tap meets pixels that begin on a cache line, packed or in long runs.
+  // A single tap along the rows meets pixels on cache lines, packed or in long runs.
   const bool aligned = phases[2]->runs.front().tap_count() == 1 &&
                        (!pixels_in_place || begins_on_lines(product(Tile(phases).counts)));
   const double along_pixels =

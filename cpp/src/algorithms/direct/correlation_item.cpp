@@ -229,15 +229,8 @@ void CorrelationItem<T>::pack(const ChannelRange& sources) const {
 template <class T>
 SourceTile<T> CorrelationItem<T>::source_of(const Phase& phase, std::int64_t group,
                                             const ChannelRange& sources) const {
-  // With one tap the pixels of a step are used by this step alone, and lie far from those of the
-  // next one, but where channels lie side by side.
-  const bool side_by_side = in_place_ && call_.source.stride(1) == 1;
-  const bool fetches = phase.taps == 1 && !side_by_side;
   if (in_place_) {
-    SourceTile<T> source =
-        call_.in_place.tile(place_.origin, place_.n, group * schedule_.source_channels, phase);
-    source.pixels.fetches = fetches;
-    return source;
+    return call_.in_place.tile(place_.origin, place_.n, group * schedule_.source_channels, phase);
   }
   const Tile& tile = region_.tile;
   // Offsets count from the first channel of all.
@@ -245,7 +238,7 @@ SourceTile<T> CorrelationItem<T>::source_of(const Phase& phase, std::int64_t gro
   return {{.data = memory_.packed + first * tile.channel_size(),
            .offsets = phase.offsets.data(),
            .pixel_step = 1,
-           .fetches = fetches},
+           .fetches = phase.taps == 1},
           tile.pitch[2],
           tile.pitch[1] * tile.pitch[2],
           place_.groups * sources.count * tile.channel_size(),
@@ -292,15 +285,13 @@ typename CorrelationItem<T>::BlockSteps CorrelationItem<T>::steps_of(const Phase
                                                                      const Block<T>& block) {
   const ChannelRange all_sources{0, schedule_.source_channels};
   const bool waits = waits_for_memory(block);
-  const bool aligned_steps =
-      in_place_ && phase.taps == 1 && call_.source.stride(1) % kernels_.lanes == 0;
   return {block, source_of(phase, group, all_sources),
           DepthRange<T>{.first = 0,
                         .end = phase.depth(),
                         .weights = weights_of(phase, group, block, all_sources),
                         .ahead = waits ? nullptr : &next_source_,
                         .start = start_of(group, block),
-                        .aligned_steps = aligned_steps},
+                        .aligned_steps = in_place_ && call_.in_place.steps_lie_alike(phase)},
           waits ? compute_from_memory<T> : compute_along_pixels<T>};
 }
 

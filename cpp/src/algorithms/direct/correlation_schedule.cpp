@@ -312,7 +312,11 @@ void CorrelationSchedule<T>::choose_blocks() {
     const std::int64_t rows = most_rows(left);
     const std::int64_t channels = std::min(rows, left);
     Block<T> block{first, channels, static_cast<int>(rows), padded_rows, {}, {}};
-    if (lanes_along == LanesAlong::channels) {
+    if (!blocks.empty() && blocks.back().rows == block.rows) {
+      // All but the last block have as many rows.
+      block.kernels = blocks.back().kernels;
+      block.channel_kernels = blocks.back().channel_kernels;
+    } else if (lanes_along == LanesAlong::channels) {
       block.channel_kernels = kernels_of_vectors(kernels_, block.rows / kernels_.lanes);
     } else {
       block.kernels = kernels_of_rows(kernels_, block.rows);

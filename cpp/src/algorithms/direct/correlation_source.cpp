@@ -90,6 +90,12 @@ bool SourceInPlace<T>::possible(const Extent& origin, std::int64_t n, std::int64
   return last + lanes_ <= end_;
 }
 
+/// Steps of one tap are channels, which may be a number of whole vectors apart.
+template <class T>
+bool SourceInPlace<T>::steps_lie_alike(const Phase& phase) const {
+  return phase.taps == 1 && source_.stride(1) % lanes_ == 0;
+}
+
 /// A source without gaps is one row.
 template <class T>
 Flattening SourceInPlace<T>::flattening(const Extent& size) const {
@@ -105,7 +111,12 @@ template <class T>
 SourceTile<T> SourceInPlace<T>::tile(const Extent& origin, std::int64_t n,
                                      std::int64_t first_channel, const Phase& phase) const {
   const auto* data = reinterpret_cast<const T*>(source_.at(offset(origin, n, first_channel)));
-  return {{data, offsets_ + phase.first_offset, steps_[2]},
+  // With one tap the pixels of a step are used by this step alone, and lie far from those of the
+  // next one, but where channels lie side by side.
+  return {{.data = data,
+           .offsets = offsets_ + phase.first_offset,
+           .pixel_step = steps_[2],
+           .fetches = phase.taps == 1 && source_.stride(1) != 1},
           steps_[1],
           steps_[0],
           source_.stride(0),

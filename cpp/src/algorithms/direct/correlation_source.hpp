@@ -31,6 +31,9 @@ class SourceInPlace {
   bool possible(const Extent& origin, std::int64_t n, std::int64_t images,
                 std::int64_t first_channel, std::int64_t channels) const;
 
+  /// Whether the pixels of all steps of a phase lie alike on vector boundaries.
+  bool steps_lie_alike(const Phase& phase) const;
+
   SourceTile<T> tile(const Extent& origin, std::int64_t n, std::int64_t first_channel,
                      const Phase& phase) const;
 
