@@ -22,7 +22,7 @@ struct CorrelationSource {
   /// What the sums of each output channel of the tile begin with, by kernels of quads alone; null
   /// for zeros.
   const T* start = nullptr;
-  /// Those of later steps are fetched meanwhile, where vectors lie along the pixels.
+  /// Those of later steps are fetched meanwhile.
   bool fetches = false;
 
   /// Those from pixel `first` on.
