@@ -20,6 +20,7 @@ WeightsInPlace<T>::WeightsInPlace(const CorrelationSchedule<T>& schedule, const 
   if (!possible_) return;
   for (const TapSet& set : schedule.tap_sets) {
     const TapRows rows(weight_, set.runs);
+    if (lie_evenly(rows)) continue;
     for (std::int64_t row = 0; row < rows.rows(); ++row) {
       const std::int64_t first = rows.offset(row);
       for (std::int64_t tap = 0; tap < rows.taps_of_row(); ++tap) {
@@ -61,6 +62,12 @@ bool WeightsInPlace<T>::all_finite(const Problem& problem, const TypedKernels<T>
   return finite;
 }
 
+/// Whether one step leads through all source channels and taps, so that no offsets are needed.
+template <class T>
+bool WeightsInPlace<T>::lie_evenly(const TapRows& rows) const {
+  return rows.taps() == 1 || (rows.rows() == 1 && source_stride_ == rows.taps() * rows.step());
+}
+
 template <class T>
 CorrelationWeights<T> WeightsInPlace<T>::of(const Phase& phase, std::int64_t group,
                                             const Block<T>& block,
@@ -68,8 +75,12 @@ CorrelationWeights<T> WeightsInPlace<T>::of(const Phase& phase, std::int64_t gro
   const TapSet& set = schedule_.tap_sets[phase.tap_set];
   const auto* data = reinterpret_cast<const T*>(
       weight_.at(group * group_stride_ + block.first * destination_stride_));
-  return {data, 0, destination_stride_,
-          offsets_ + set.depth_before + first_source * tap_count(set.runs)};
+  const TapRows rows(weight_, set.runs);
+  if (lie_evenly(rows)) {
+    return {data + rows.offset(0) + first_source * source_stride_,
+            rows.taps() == 1 ? source_stride_ : rows.step(), destination_stride_};
+  }
+  return {data, 0, destination_stride_, offsets_ + set.depth_before + first_source * rows.taps()};
 }
 
 template class WeightsInPlace<float>;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "algorithms/direct/correlation_schedule.hpp"
+#include "algorithms/direct/weight_packing.hpp"
 #include "algorithms/real_view.hpp"
 
 namespace fastconv::direct {
@@ -23,6 +24,7 @@ class WeightsInPlace {
 
  private:
   bool suits() const;
+  bool lie_evenly(const TapRows& rows) const;
   bool all_finite(const Problem& problem, const TypedKernels<T>& kernels) const;
 
   const CorrelationSchedule<T>& schedule_;
