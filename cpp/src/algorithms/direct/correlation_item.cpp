@@ -38,7 +38,8 @@ CorrelationItem<T>::CorrelationItem(const CorrelationCall<T>& call, const Region
   in_place_ = call.in_place.possible(place_.origin, place_.n, place_.images,
                                      place_.first_group * schedule_.source_channels,
                                      place_.groups * schedule_.source_channels);
-  if (item + 1 < region.items) next_source_ = source_lines(place_of(item + 1));
+  if (schedule_.fetches_sources && item + 1 < region.items)
+    next_source_ = source_lines(place_of(item + 1));
 }
 
 template <class T>
@@ -451,7 +452,7 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
                                    LinesAhead& weight_lines) {
   const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
   const BoxLines lines = box_lines(box.size, pitch, source.flattening);
-  const std::int64_t chunk = schedule_.fetches_weights ? kFetchedDepth : kDepthChunk;
+  const std::int64_t chunk = schedule_.packs_short_pieces ? kFetchedDepth : kDepthChunk;
   LinesAhead* ahead = &next_source_;
   if (!weight_lines.empty()) {
     ahead = &weight_lines;

@@ -156,7 +156,10 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
                       one_run;
   packs_whole_blocks = packs_whole_blocks && uses_weights_once;
   if (packs_whole_blocks) let_phases_wait(regions.front());
-  fetches_weights = is_limited_by_weights();
+  const bool far = last_cache_is_far();
+  packs_short_pieces = is_limited_by_weights() && !(far && sources_lie_inside_);
+  fetches_weights = packs_short_pieces && !(far && product(kernel_) == 1);
+  fetches_sources = !far;
   may_use_weights_in_place = gains_from_weights_in_place();
 }
 
@@ -275,7 +278,7 @@ std::int64_t CorrelationSchedule<T>::sources_per_shared_piece() const {
 
 template <class T>
 std::int64_t CorrelationSchedule<T>::sources_for_taps(std::int64_t taps) const {
-  const std::int64_t depth = !fetches_weights      ? kDepthChunk
+  const std::int64_t depth = !packs_short_pieces   ? kDepthChunk
                              : sources_lie_inside_ ? kDepthChunk / kFetchedDepth * kFetchedDepth
                                                    : kFetchedDepth;
   return std::max<std::int64_t>(1, depth / std::max<std::int64_t>(1, taps));

@@ -191,8 +191,12 @@ class CorrelationSchedule {
   bool packs_whole_blocks = false;
   /// Whether weights that lie suitably are not packed.
   bool may_use_weights_in_place = false;
-  /// Whether the next weights are fetched while others are used.
+  /// Whether few weights are packed at a time, and the next ones or the next item's source fetched
+  /// meanwhile. Requests that wait for a far cache hold up the kernels' own: there only what the
+  /// processor does not foresee is fetched, the short rows of weights going backward.
+  bool packs_short_pieces = false;
   bool fetches_weights = false;
+  bool fetches_sources = false;
   std::int64_t packed_size = 0;     ///< elements of the largest packed tile
   std::int64_t most_positions = 0;  ///< whose sums wait together, of all regions
   std::int64_t sums_size = 0;       ///< elements of all sums that wait to be stored
