@@ -19,6 +19,14 @@ double average_taps(const AxisPhases& phases) {
   return static_cast<double>(taps) / static_cast<double>(phases.runs.size());
 }
 
+/// Steps of a line of pixels in those of a full tile: starting a tile that is not full takes the
+/// same time.
+double full_tile_steps(std::int64_t pixels) {
+  constexpr double kFullTile = kMaxCorrelationPixels;
+  const auto steps = static_cast<double>(steps_of_line(pixels));
+  return pixels < kMaxCorrelationPixels ? (steps + 1.0) * kFullTile / (kFullTile + 1.0) : steps;
+}
+
 }  // namespace
 
 /// Multiply-adds of vectors in one step of the reduction, garbage and partly filled vectors
@@ -61,18 +69,35 @@ void CorrelationSchedule<T>::choose_lanes(const Problem& problem) {
       (channels_last_ ? transposing : 0.0) + (pixels_in_place ? 0.0 : packing);
   const double more_along_channels =
       (channels_last_ ? 0.0 : transposing) + (inside ? 0.0 : packing);
-  const double along_channels = steps_along_channels();
+  const double weights = transposed_weights(images_ * product(Tile(phases).counts));
+  const double along_channels = steps_along_channels() + weights;
   if (along_channels + more_along_channels < along_pixels) lanes_along = LanesAlong::channels;
   if (!may_leave_out_padding(problem)) return;
   constexpr double kWorthwhile = 0.97;
+  constexpr double kOrderedByTaps = 2.0;
   const std::array<AxisPhases, 3> cut = phases_without_padding(problem);
-  const double without_padding = steps_along_channels(cut);
+  const double without_padding = steps_along_channels(cut) + kOrderedByTaps * weights;
   if (without_padding + more_along_channels < kWorthwhile * along_pixels &&
       without_padding < kWorthwhile * along_channels) {
     lanes_along = LanesAlong::channels;
     leaves_out_padding = true;
     for (std::size_t a = 0; a < 3; ++a) phases_[a].front() = cut[a];
   }
+}
+
+/// What it costs to transpose the weights for one step of one image, if with vectors along the
+/// pixels they were read where they lie.
+template <class T>
+double CorrelationSchedule<T>::transposed_weights(std::int64_t positions) const {
+  // Pages beyond those that a processor's table of addresses knows. With one tap pixels are waited
+  // for instead.
+  constexpr std::int64_t kManyBytes = 8 << 20;
+  if (!may_lie_in_place(positions)) return 0.0;
+  const std::int64_t taps = product(kernel_);
+  const auto bytes = static_cast<std::int64_t>(sizeof(T)) * groups_ * destination_channels *
+                     source_channels * taps;
+  const double elements = (bytes > kManyBytes && taps > 1 ? 0.75 : 2.0) * halved_vector_factor();
+  return static_cast<double>(destination_channels) / elements / static_cast<double>(images_);
 }
 
 /// Whether a load that does not begin on a cache line takes two of them: vectors are as long as
@@ -182,9 +207,8 @@ double CorrelationSchedule<T>::steps_along_channels(const std::array<AxisPhases,
         const auto rows_of_taps = static_cast<double>(d.tap_count() * h.tap_count());
         const double start = kStart / kChannelVectors * pieces / channels *
                              (1.0 + static_cast<double>(lines.length) / kMaxCorrelationPixels);
-        const double line = static_cast<double>(steps_of_line(lines.length)) *
-                            (lines.upright ? kColumn : 1.0) * static_cast<double>(w.tap_count()) *
-                            rows_of_taps;
+        const double line = full_tile_steps(lines.length) * (lines.upright ? kColumn : 1.0) *
+                            static_cast<double>(w.tap_count()) * rows_of_taps;
         steps +=
             static_cast<double>(lines.count) * ((all_columns ? 1.0 : rows_of_taps) * start + line);
       }
@@ -214,17 +238,20 @@ template <class T>
 double CorrelationSchedule<T>::flat_cost(const Tile& tile, Flattening flattening,
                                          LanesAlong lanes) const {
   constexpr double kMovedVector = 8.0;
+  const double moved_row = 32.0 / halved_vector_factor();
   const FlatRuns runs = flat_runs(tile.size, tile.pitch, flattening);
   const double count = static_cast<double>(runs.count);
   const double depth = static_cast<double>(source_channels * region_taps(tile));
   if (lanes == LanesAlong::pixels) {
     const double vectors = vectors_at_work(ceil_divide(runs.length, kernels_.lanes));
     const bool garbage = runs.count * runs.length != product(tile.size);
-    const double moved = garbage && !channels_last_ && depth > 0.0 ? kMovedVector / depth : 0.0;
+    const bool moves = garbage && !channels_last_ && depth > 0.0;
+    const double rows = static_cast<double>(tile.size[0] * tile.size[1]);
+    const double moved = moves ? (kMovedVector * vectors * count + moved_row * rows) / depth : 0.0;
     const double starts = depth > 0.0 ? kStart / static_cast<double>(full_rows()) / depth : 0.0;
-    return count * (starts * (1.0 + vectors / 3.0) + vectors * (1.0 + moved));
+    return count * (starts * (1.0 + vectors / 3.0) + vectors) + moved;
   }
-  const double pixels = static_cast<double>(steps_of_line(runs.length));
+  const double pixels = full_tile_steps(runs.length);
   const double starts = depth > 0.0 ? kStart / kChannelVectors / depth : 0.0;
   return count * (starts * (1.0 + pixels / kMaxCorrelationPixels) + pixels);
 }

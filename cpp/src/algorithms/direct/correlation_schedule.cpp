@@ -159,7 +159,7 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
   const bool far = last_cache_is_far();
   packs_short_pieces = is_limited_by_weights() && !(far && sources_lie_inside_);
   fetches_weights = packs_short_pieces && !(far && product(kernel_) == 1);
-  fetches_sources = !far;
+  fetches_sources = !far || lanes_along == LanesAlong::channels;
   may_use_weights_in_place = gains_from_weights_in_place();
 }
 
@@ -168,13 +168,8 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
 /// those without a channel have no weights.
 template <class T>
 bool CorrelationSchedule<T>::gains_from_weights_in_place() const {
-  constexpr std::int64_t kMostPositions = 1024;
   constexpr std::int64_t kMostPasses = 8;
-  if (parts != 1 || kernels_.channels_per_element != 1 || source_shift != 0 || leaves_out_padding) {
-    return false;
-  }
-  // Backward the weights of neighbouring steps lie far apart, which a far cache makes wait.
-  if (!sources_lie_inside_ && last_cache_is_far()) return false;
+  if (leaves_out_padding) return false;
   const bool all_rows = std::ranges::all_of(
       blocks, [](const Block<T>& block) { return block.channels == block.rows; });
   std::int64_t positions_of_phase = 0;
@@ -186,8 +181,18 @@ bool CorrelationSchedule<T>::gains_from_weights_in_place() const {
   }
   const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
   const std::int64_t passes = tiles * std::ssize(tap_sets);
-  return all_rows && destination_channels >= full_rows() && positions_of_phase <= kMostPositions &&
+  return all_rows && may_lie_in_place(positions_of_phase) &&
          (passes <= kMostPasses || packed_weight_count() <= cache);
+}
+
+/// The same, as far as it does not depend on tiles.
+template <class T>
+bool CorrelationSchedule<T>::may_lie_in_place(std::int64_t positions) const {
+  constexpr std::int64_t kMostPositions = 1024;
+  if (parts != 1 || kernels_.channels_per_element != 1 || source_shift != 0) return false;
+  // Backward the weights of neighbouring steps lie far apart, which a far cache makes wait.
+  if (!sources_lie_inside_ && last_cache_is_far()) return false;
+  return destination_channels >= full_rows() && positions <= kMostPositions;
 }
 
 /// The sums of all phases side by side.

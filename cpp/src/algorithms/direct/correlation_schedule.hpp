@@ -192,8 +192,9 @@ class CorrelationSchedule {
   /// Whether weights that lie suitably are not packed.
   bool may_use_weights_in_place = false;
   /// Whether few weights are packed at a time, and the next ones or the next item's source fetched
-  /// meanwhile. Requests that wait for a far cache hold up the kernels' own: there only what the
-  /// processor does not foresee is fetched, the short rows of weights going backward.
+  /// meanwhile. Requests that wait for a far cache hold up the kernels' own: there weights are
+  /// fetched in short rows alone, which the processor does not foresee, as they are going backward,
+  /// and sources by kernels that take long, with vectors along the channels.
   bool packs_short_pieces = false;
   bool fetches_weights = false;
   bool fetches_sources = false;
@@ -236,6 +237,7 @@ class CorrelationSchedule {
   std::int64_t sources_for_taps(std::int64_t taps) const;
   void choose_lanes(const Problem& problem);
   bool loads_split() const;
+  double transposed_weights(std::int64_t positions) const;
   bool begins_on_lines(std::int64_t positions) const;
   std::array<const AxisPhases*, 3> main_phases() const;
   double steps_along_pixels() const;
@@ -264,6 +266,7 @@ class CorrelationSchedule {
   void let_phases_wait(Region& region);
   bool is_limited_by_weights() const;
   bool gains_from_weights_in_place() const;
+  bool may_lie_in_place(std::int64_t positions) const;
   std::int64_t least_shared_positions() const;
   void share_out(Region& region) const;
   Flattening choose_flattening(const Tile& tile, LanesAlong lanes) const;
