@@ -118,6 +118,10 @@ BoxLines box_lines(const Extent& size, const Extent& pitch, Flattening flattenin
   return upright ? BoxLines{columns, size[1], true} : BoxLines{runs.count, runs.length, false};
 }
 
+/// Positions that share the time of packing weights, where that is worth avoiding. More of them
+/// take weights that lie evenly in place too, as fast as packed ones, where caches are far.
+constexpr std::int64_t kMostPositions = 1024;
+
 template <class T>
 CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedKernels<T>& kernels,
                                             int thread_count)
@@ -167,7 +171,7 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
 /// every tile and phase has to bring them into the cache anew. Few rows are packed in no time, and
 /// those without a channel have no weights.
 template <class T>
-bool CorrelationSchedule<T>::gains_from_weights_in_place() const {
+bool CorrelationSchedule<T>::gains_from_weights_in_place() {
   constexpr std::int64_t kMostPasses = 8;
   if (leaves_out_padding) return false;
   const bool all_rows = std::ranges::all_of(
@@ -181,6 +185,7 @@ bool CorrelationSchedule<T>::gains_from_weights_in_place() const {
   }
   const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
   const std::int64_t passes = tiles * std::ssize(tap_sets);
+  many_positions = positions_of_phase > kMostPositions;
   return all_rows && may_lie_in_place(positions_of_phase) &&
          (passes <= kMostPasses || packed_weight_count() <= cache);
 }
@@ -188,11 +193,11 @@ bool CorrelationSchedule<T>::gains_from_weights_in_place() const {
 /// The same, as far as it does not depend on tiles.
 template <class T>
 bool CorrelationSchedule<T>::may_lie_in_place(std::int64_t positions) const {
-  constexpr std::int64_t kMostPositions = 1024;
   if (parts != 1 || kernels_.channels_per_element != 1 || source_shift != 0) return false;
   // Backward the weights of neighbouring steps lie far apart, which a far cache makes wait.
   if (!sources_lie_inside_ && last_cache_is_far()) return false;
-  return destination_channels >= full_rows() && positions <= kMostPositions;
+  return destination_channels >= full_rows() &&
+         (positions <= kMostPositions || (sources_lie_inside_ && last_cache_is_far()));
 }
 
 /// The sums of all phases side by side.

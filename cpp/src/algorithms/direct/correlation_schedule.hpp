@@ -191,6 +191,8 @@ class CorrelationSchedule {
   bool packs_whole_blocks = false;
   /// Whether weights that lie suitably are not packed.
   bool may_use_weights_in_place = false;
+  /// So many that weights which lie evenly alone are used in place.
+  bool many_positions = false;
   /// Whether few weights are packed at a time, and the next ones or the next item's source fetched
   /// meanwhile. Requests that wait for a far cache hold up the kernels' own: there weights are
   /// fetched in short rows alone, which the processor does not foresee, as they are going backward,
@@ -265,7 +267,7 @@ class CorrelationSchedule {
   bool fit_cache(Region& region) const;
   void let_phases_wait(Region& region);
   bool is_limited_by_weights() const;
-  bool gains_from_weights_in_place() const;
+  bool gains_from_weights_in_place();
   bool may_lie_in_place(std::int64_t positions) const;
   std::int64_t least_shared_positions() const;
   void share_out(Region& region) const;

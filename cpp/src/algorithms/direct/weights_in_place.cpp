@@ -37,7 +37,11 @@ WeightsInPlace<T>::WeightsInPlace(const CorrelationSchedule<T>& schedule, const 
 template <class T>
 bool WeightsInPlace<T>::suits() const {
   if (!schedule_.may_use_weights_in_place || stored_type<T>() != weight_.type()) return false;
-  return schedule_.lanes_along == LanesAlong::pixels || destination_stride_ == 1;
+  if (schedule_.lanes_along == LanesAlong::channels && destination_stride_ != 1) return false;
+  return !schedule_.many_positions ||
+         std::ranges::all_of(schedule_.tap_sets, [&](const TapSet& set) {
+           return lie_evenly(TapRows(weight_, set.runs));
+         });
 }
 
 /// False also for weights with gaps between them.
