@@ -452,7 +452,7 @@ void CorrelationItem<T>::add_piece(const Phase& phase, const Block<T>& block,
                                    LinesAhead& weight_lines) {
   const Extent pitch = in_place_ ? box.size : region_.tile.pitch;
   const BoxLines lines = box_lines(box.size, pitch, source.flattening);
-  const std::int64_t chunk = schedule_.packs_short_pieces ? kFetchedDepth : kDepthChunk;
+  const std::int64_t chunk = schedule_.fetches_weights ? kShortDepth : kDepthChunk;
   LinesAhead* ahead = &next_source_;
   if (!weight_lines.empty()) {
     ahead = &weight_lines;

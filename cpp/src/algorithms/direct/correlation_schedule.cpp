@@ -161,8 +161,11 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
   packs_whole_blocks = packs_whole_blocks && uses_weights_once;
   if (packs_whole_blocks) let_phases_wait(regions.front());
   const bool far = last_cache_is_far();
-  packs_short_pieces = is_limited_by_weights() && !(far && sources_lie_inside_);
-  fetches_weights = packs_short_pieces && !(far && product(kernel_) == 1);
+  fetches_weights =
+      is_limited_by_weights() && !(far && (sources_lie_inside_ || product(kernel_) == 1));
+  packs_short_pieces = fetches_weights ? !sources_lie_inside_
+                                       : lanes_along == LanesAlong::channels &&
+                                             !leaves_out_padding && halved_vector_factor() == 1.0;
   fetches_sources = !far || lanes_along == LanesAlong::channels;
   may_use_weights_in_place = gains_from_weights_in_place();
 }
@@ -288,9 +291,9 @@ std::int64_t CorrelationSchedule<T>::sources_per_shared_piece() const {
 
 template <class T>
 std::int64_t CorrelationSchedule<T>::sources_for_taps(std::int64_t taps) const {
-  const std::int64_t depth = !packs_short_pieces   ? kDepthChunk
-                             : sources_lie_inside_ ? kDepthChunk / kFetchedDepth * kFetchedDepth
-                                                   : kFetchedDepth;
+  const std::int64_t depth = packs_short_pieces ? kShortDepth
+                             : fetches_weights  ? kDepthChunk / kShortDepth * kShortDepth
+                                                : kDepthChunk;
   return std::max<std::int64_t>(1, depth / std::max<std::int64_t>(1, taps));
 }
 

@@ -35,9 +35,11 @@ inline constexpr std::int64_t kDepthChunk = 1024;
 /// Vectors of output channels that the kernels with lanes along the channels take at most.
 inline constexpr std::int64_t kChannelVectors = 2;
 
-/// The same where the next weights are fetched meanwhile: few enough for the cache lines of as many
-/// to be on their way at a time, enough to hide that sums are loaded and stored.
-inline constexpr std::int64_t kFetchedDepth = 144;
+/// The same where vectors lie along the channels and the next weights are fetched meanwhile, or
+/// vectors are multiplied faster than the second-level cache delivers weights: few enough for the
+/// cache lines of as many to be on their way at a time and for the first-level cache to keep them,
+/// enough to hide that sums are loaded and stored.
+inline constexpr std::int64_t kShortDepth = 144;
 
 /// Vectors of a flat run for which one more is worth letting all others begin on a cache line.
 inline constexpr std::int64_t kLeastAlignedVectors = 32;
@@ -193,7 +195,7 @@ class CorrelationSchedule {
   bool may_use_weights_in_place = false;
   /// So many that weights which lie evenly alone are used in place.
   bool many_positions = false;
-  /// Whether few weights are packed at a time, and the next ones or the next item's source fetched
+  /// Whether few weights are used at a time, and the next ones or the next item's source fetched
   /// meanwhile. Requests that wait for a far cache hold up the kernels' own: there weights are
   /// fetched in short rows alone, which the processor does not foresee, as they are going backward,
   /// and sources by kernels that take long, with vectors along the channels.
