@@ -310,20 +310,17 @@ void CorrelationItem<T>::compute_run(const BlockSteps& steps, const FlatRun& run
 /// block before the next one, since the results of neighbouring runs are neighbours in memory.
 template <class T>
 bool CorrelationItem<T>::compute_in_destination(const Phase& phase, const PixelRuns& runs) {
-  const auto box_at = [&](std::int64_t run) {
-    return box_of(phase, flat_run(runs.flattening, runs.size, run), runs.size[2]);
-  };
-  const PositionBox first = box_at(0);
+  const PositionBox first = box_of(phase, flat_run(runs.flattening, runs.size, 0), runs.size[2]);
   const auto target = call_.destination.planes_in_place(first, 0, call_.accumulate);
   if (!target || !fits_runs(*target, first.size, runs.flattening, runs.pitch)) return false;
   for_each_block([&](std::int64_t group, const Block<T>& block, std::int64_t channel) {
     if (block.channels < block.rows) return;
     const BlockSteps steps = steps_of(phase, group, block);
-    for (std::int64_t run = 0; run < runs.runs.count; ++run) {
-      const PositionBox box = box_at(run);
+    for (std::int64_t i = 0; i < runs.runs.count; ++i) {
+      const FlatRun run = flat_run(runs.flattening, runs.size, i);
+      const PositionBox box = box_of(phase, run, runs.size[2]);
       const BoxSums<T> sums = *call_.destination.planes_in_place(box, channel, call_.accumulate);
-      compute_run(steps, flat_run(runs.flattening, runs.size, run), runs.runs.length, true,
-                  sums.data, sums.line_pitch);
+      compute_run(steps, run, runs.runs.length, true, sums.data, sums.line_pitch);
       call_.destination.store_planes(box, channel, block.channels, sums, false);
     }
   });

@@ -65,11 +65,14 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
       at = 0;
     }
   }
-  std::int64_t left = exact ? (length - at) / lanes : ceil_divide(length - at, lanes);
+  // Runs may be short: division would take a good part of their time.
+  const int shift = __builtin_ctzll(static_cast<std::uint64_t>(lanes));
+  std::int64_t left = (length - at + (exact ? 0 : lanes - 1)) >> shift;
   while (left > 0) {
     // Two halves keep more accumulators busy than a full tile and a sliver.
-    const std::int64_t full = left / widest - (left % widest == 0 ? 0 : 1);
-    const std::int64_t tiles = one_piece ? std::clamp<std::int64_t>(full, 1, kMostTiles) : 1;
+    const std::int64_t tiles = !one_piece || left <= 2 * widest ? 1
+                               : left > kMostTiles * widest     ? kMostTiles
+                                                                : (left - 1) / widest;
     const std::int64_t wanted = left > widest && left < 2 * widest ? (left + 1) / 2 : left;
     const auto slot =
         static_cast<std::size_t>(std::min<std::int64_t>(wanted, kMaxCorrelationVectors));
