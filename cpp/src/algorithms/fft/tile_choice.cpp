@@ -68,6 +68,8 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kFactorSeconds = 2.5e-9;
   // An element on its way from or to memory, and a row of them that a tile has.
   constexpr double kElementSeconds = 0.3e-9;
+  constexpr double kFarElementSeconds = 1.5e-9;  // more of them than are near, in a far cache
+  constexpr double kNearBytes = 4e6;
   constexpr double kRowSeconds = 6e-9;
   constexpr double kTransposedVectorSeconds = 9e-9;
   constexpr double kProductSeconds = 1.3e-9;
@@ -125,7 +127,11 @@ double cost(const fft::TileSize& size, const Counts& counts) {
     kernel_seconds += kKernelBeyondSecondCacheSeconds;
   }
   if (kernel_bytes > kLastCacheBytes && !take_turns) kernel_seconds += kKernelInMemorySeconds;
-  return kCallSeconds + counts.elements * kElementSeconds +
+  double element_seconds = kElementSeconds;
+  if (last_cache_is_far() && counts.elements * counts.bytes > kNearBytes) {
+    element_seconds += kFarElementSeconds;
+  }
+  return kCallSeconds + counts.elements * element_seconds +
          counts.tiles * (counts.sources + counts.results) * memory_rows * kRowSeconds +
          counts.tiles * (counts.sources + counts.results) * transform +
          counts.kernels * kernel_transform +
