@@ -173,7 +173,7 @@ void CorrelationItem<T>::compute_whole_blocks() {
     const auto for_each_box = [&](const auto& body) {
       for_each_box_of(region_.phases, group, block, all, memory_.sums, body);
     };
-    const std::int64_t piece = schedule_.sources_per_shared_piece();
+    const std::int64_t piece = schedule_.sources_per_piece();
     for (std::int64_t first = 0; first < all.count; first += piece) {
       const ChannelRange range{first, std::min(piece, all.count - first)};
       pack_piece(group, block, range);
@@ -386,9 +386,8 @@ void CorrelationItem<T>::compute_channels(std::span<const Phase> phases, const B
   const std::int64_t end = sources.first + sources.count;
   const bool last_part = end >= schedule_.source_channels;
   const bool parted = region_.sources_per_item < schedule_.source_channels && !in_place_;
-  const std::int64_t piece = schedule_.leaves_out_padding
-                                 ? schedule_.sources_together
-                                 : schedule_.sources_per_piece(phases.front().taps);
+  const std::int64_t piece =
+      schedule_.leaves_out_padding ? schedule_.sources_together : schedule_.sources_per_piece();
   T* waiting = memory_.sums;
   for (std::int64_t group = place_.first_group; group < place_.first_group + place_.groups;
        ++group) {

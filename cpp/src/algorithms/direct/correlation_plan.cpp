@@ -254,7 +254,7 @@ class CorrelationPlan final : public detail::AlgorithmPlan {
   std::int64_t weight_piece_depth() const {
     if (schedule_.packs_whole_blocks) {
       const std::int64_t taps = schedule_.all_depth / schedule_.source_channels;
-      return taps * std::min(schedule_.source_channels, schedule_.sources_per_shared_piece());
+      return taps * std::min(schedule_.source_channels, schedule_.sources_per_piece());
     }
     if (!along_channels() || schedule_.source_channels == 0) return schedule_.max_depth;
     const std::int64_t most_taps = schedule_.max_depth / schedule_.source_channels;

@@ -278,15 +278,8 @@ std::int64_t CorrelationSchedule<T>::sums_rows() const {
 }
 
 template <class T>
-std::int64_t CorrelationSchedule<T>::sources_per_piece(std::int64_t taps) const {
-  return packs_whole_blocks ? sources_per_shared_piece() : sources_for_taps(taps);
-}
-
-/// As if all phases had as many taps.
-template <class T>
-std::int64_t CorrelationSchedule<T>::sources_per_shared_piece() const {
-  return sources_for_taps(
-      ceil_divide(all_depth / source_channels, std::ssize(regions.front().phases)));
+std::int64_t CorrelationSchedule<T>::sources_per_piece() const {
+  return sources_for_taps(max_depth / std::max<std::int64_t>(1, source_channels));
 }
 
 template <class T>

@@ -219,11 +219,10 @@ class CorrelationSchedule {
   std::int64_t max_rows() const;
   /// Most destination channels whose sums wait to be stored.
   std::int64_t sums_rows() const;
-  /// Source channels whose products with this many taps are added up in one sequence; the same for
-  /// all phases where these share what is packed.
-  std::int64_t sources_per_piece(std::int64_t taps) const;
-  /// Where all phases share what is packed.
-  std::int64_t sources_per_shared_piece() const;
+  /// Source channels whose products are added up in one sequence: as many for all sets of taps.
+  /// Whether these share what is packed depends on the number of threads, which must not show in
+  /// the bits of the result.
+  std::int64_t sources_per_piece() const;
   /// Whether a phase reads beyond the borders of a source of these sizes.
   bool reads_beyond(const Extent& sizes) const;
   /// Calls body(source channel, tap) in the order of the reduction.

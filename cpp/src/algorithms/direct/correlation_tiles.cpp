@@ -81,7 +81,7 @@ void CorrelationSchedule<T>::choose_tile(Region& region) {
   }
   if (leaves_out_padding) {
     const std::int64_t part = region.sources_per_item;
-    const std::int64_t pieces = ceil_divide(part, sources_per_piece(whole_taps(region.tile)));
+    const std::int64_t pieces = ceil_divide(part, sources_for_taps(whole_taps(region.tile)));
     sources_together = std::max<std::int64_t>(1, ceil_divide(part, pieces));
     region.sources_per_item = std::min(source_channels, pieces * sources_together);
   }
