@@ -38,8 +38,9 @@ CorrelationItem<T>::CorrelationItem(const CorrelationCall<T>& call, const Region
   in_place_ = call.in_place.possible(place_.origin, place_.n, place_.images,
                                      place_.first_group * schedule_.source_channels,
                                      place_.groups * schedule_.source_channels);
-  if (schedule_.fetches_sources && item + 1 < region.items)
+  if (schedule_.fetches_sources && item + 1 < region.items) {
     next_source_ = source_lines(place_of(item + 1));
+  }
 }
 
 template <class T>

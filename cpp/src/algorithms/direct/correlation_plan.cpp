@@ -14,7 +14,7 @@
 ///           (for each block, flat run, where sums are formed in the destination itself)
 ///         along the channels:
 ///           for each group, block of 2 vectors of destination channels
-///             for each piece of the depth, flat run of positions               [weights in L2]
+///             for each piece of the depth, flat run of positions         [weights in L1 or L2]
 ///               for 14 positions at a time
 ///                 for each source channel and tap: the microkernel             [registers]
 ///             store the block

@@ -10,6 +10,10 @@
 namespace fastconv::direct {
 namespace {
 
+/// Positions that share the time of packing weights, where that is worth avoiding. More of them
+/// take weights that lie evenly in place too, as fast as packed ones, where caches are far.
+constexpr std::int64_t kMostPositions = 1024;
+
 template <class T>
 KernelsByVectors<T> kernels_of_rows(const TypedKernels<T>& kernels, int rows) {
   KernelsByVectors<T> result{};
@@ -117,10 +121,6 @@ BoxLines box_lines(const Extent& size, const Extent& pitch, Flattening flattenin
   const bool upright = columns * steps_of_line(size[1]) < runs.count * steps_of_line(runs.length);
   return upright ? BoxLines{columns, size[1], true} : BoxLines{runs.count, runs.length, false};
 }
-
-/// Positions that share the time of packing weights, where that is worth avoiding. More of them
-/// take weights that lie evenly in place too, as fast as packed ones, where caches are far.
-constexpr std::int64_t kMostPositions = 1024;
 
 template <class T>
 CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedKernels<T>& kernels,
