@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 
 #include "algorithms/direct/correlation_schedule.hpp"
 #include "runtime/aligned_buffer.hpp"
@@ -66,7 +67,7 @@ void compute_along_pixels(const Block<T>& block, const CorrelationSource<T>& sou
     }
   }
   // Runs may be short: division would take a good part of their time.
-  const int shift = __builtin_ctzll(static_cast<std::uint64_t>(lanes));
+  const int shift = std::countr_zero(static_cast<std::uint64_t>(lanes));
   std::int64_t left = (length - at + (exact ? 0 : lanes - 1)) >> shift;
   while (left > 0) {
     // Two halves keep more accumulators busy than a full tile and a sliver.

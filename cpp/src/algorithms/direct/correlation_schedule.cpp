@@ -168,28 +168,36 @@ CorrelationSchedule<T>::CorrelationSchedule(const Problem& problem, const TypedK
                                              !leaves_out_padding && halved_vector_factor() == 1.0;
   fetches_sources = !far || lanes_along == LanesAlong::channels;
   may_use_weights_in_place = gains_from_weights_in_place();
+  uses_even_weights_alone = positions_of_phase() > kMostPositions;
+}
+
+/// Positions of all images that share the weights of a set of taps.
+template <class T>
+std::int64_t CorrelationSchedule<T>::positions_of_phase() const {
+  std::int64_t most = 0;
+  for (const Region& region : regions) {
+    if (region.reads) most = std::max(most, images_ * product(region.tile.counts));
+  }
+  return most;
 }
 
 /// Packing weights takes a share of the time that many positions hide, and which is lost where
 /// every tile and phase has to bring them into the cache anew. Few rows are packed in no time, and
 /// those without a channel have no weights.
 template <class T>
-bool CorrelationSchedule<T>::gains_from_weights_in_place() {
+bool CorrelationSchedule<T>::gains_from_weights_in_place() const {
   constexpr std::int64_t kMostPasses = 8;
   if (leaves_out_padding) return false;
   const bool all_rows = std::ranges::all_of(
       blocks, [](const Block<T>& block) { return block.channels == block.rows; });
-  std::int64_t positions_of_phase = 0;
   std::int64_t tiles = 0;
   for (const Region& region : regions) {
     if (!region.reads) continue;
-    positions_of_phase = std::max(positions_of_phase, images_ * product(region.tile.counts));
     tiles += ceil_divide(images_, region.images_per_item) * region.tile.tile_count();
   }
   const auto cache = static_cast<std::int64_t>(second_level_cache_bytes() / sizeof(T));
   const std::int64_t passes = tiles * std::ssize(tap_sets);
-  many_positions = positions_of_phase > kMostPositions;
-  return all_rows && may_lie_in_place(positions_of_phase) &&
+  return all_rows && may_lie_in_place(positions_of_phase()) &&
          (passes <= kMostPasses || packed_weight_count() <= cache);
 }
 
@@ -198,9 +206,9 @@ template <class T>
 bool CorrelationSchedule<T>::may_lie_in_place(std::int64_t positions) const {
   if (parts != 1 || kernels_.channels_per_element != 1 || source_shift != 0) return false;
   // Backward the weights of neighbouring steps lie far apart, which a far cache makes wait.
-  if (!sources_lie_inside_ && last_cache_is_far()) return false;
-  return destination_channels >= full_rows() &&
-         (positions <= kMostPositions || (sources_lie_inside_ && last_cache_is_far()));
+  const bool far = last_cache_is_far();
+  if (far && !sources_lie_inside_) return false;
+  return destination_channels >= full_rows() && (far || positions <= kMostPositions);
 }
 
 /// The sums of all phases side by side.

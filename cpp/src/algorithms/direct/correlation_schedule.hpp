@@ -193,8 +193,8 @@ class CorrelationSchedule {
   bool packs_whole_blocks = false;
   /// Whether weights that lie suitably are not packed.
   bool may_use_weights_in_place = false;
-  /// So many that weights which lie evenly alone are used in place.
-  bool many_positions = false;
+  /// Of those, with many positions, only weights from each of which one step leads to the next.
+  bool uses_even_weights_alone = false;
   /// Whether few weights are used at a time, and the next ones or the next item's source fetched
   /// meanwhile. Requests that wait for a far cache hold up the kernels' own: there weights are
   /// fetched in short rows alone, which the processor does not foresee, as they are going backward,
@@ -268,7 +268,8 @@ class CorrelationSchedule {
   bool fit_cache(Region& region) const;
   void let_phases_wait(Region& region);
   bool is_limited_by_weights() const;
-  bool gains_from_weights_in_place();
+  std::int64_t positions_of_phase() const;
+  bool gains_from_weights_in_place() const;
   bool may_lie_in_place(std::int64_t positions) const;
   std::int64_t least_shared_positions() const;
   void share_out(Region& region) const;

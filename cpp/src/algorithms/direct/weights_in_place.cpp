@@ -20,7 +20,7 @@ WeightsInPlace<T>::WeightsInPlace(const CorrelationSchedule<T>& schedule, const 
   if (!possible_) return;
   for (const TapSet& set : schedule.tap_sets) {
     const TapRows rows(weight_, set.runs);
-    if (lie_evenly(rows)) continue;
+    if (even_step(rows)) continue;
     for (std::int64_t row = 0; row < rows.rows(); ++row) {
       const std::int64_t first = rows.offset(row);
       for (std::int64_t tap = 0; tap < rows.taps_of_row(); ++tap) {
@@ -38,9 +38,9 @@ template <class T>
 bool WeightsInPlace<T>::suits() const {
   if (!schedule_.may_use_weights_in_place || stored_type<T>() != weight_.type()) return false;
   if (schedule_.lanes_along == LanesAlong::channels && destination_stride_ != 1) return false;
-  return !schedule_.many_positions ||
+  return !schedule_.uses_even_weights_alone ||
          std::ranges::all_of(schedule_.tap_sets, [&](const TapSet& set) {
-           return lie_evenly(TapRows(weight_, set.runs));
+           return even_step(TapRows(weight_, set.runs)).has_value();
          });
 }
 
@@ -66,10 +66,13 @@ bool WeightsInPlace<T>::all_finite(const Problem& problem, const TypedKernels<T>
   return finite;
 }
 
-/// Whether one step leads through all source channels and taps, so that no offsets are needed.
+/// The step that leads through all source channels and taps, if there is one: then no offsets are
+/// needed.
 template <class T>
-bool WeightsInPlace<T>::lie_evenly(const TapRows& rows) const {
-  return rows.taps() == 1 || (rows.rows() == 1 && source_stride_ == rows.taps() * rows.step());
+std::optional<std::int64_t> WeightsInPlace<T>::even_step(const TapRows& rows) const {
+  if (rows.taps() == 1) return source_stride_;
+  const bool even = rows.rows() == 1 && source_stride_ == rows.taps() * rows.step();
+  return even ? std::optional(rows.step()) : std::nullopt;
 }
 
 template <class T>
@@ -80,9 +83,8 @@ CorrelationWeights<T> WeightsInPlace<T>::of(const Phase& phase, std::int64_t gro
   const auto* data = reinterpret_cast<const T*>(
       weight_.at(group * group_stride_ + block.first * destination_stride_));
   const TapRows rows(weight_, set.runs);
-  if (lie_evenly(rows)) {
-    return {data + rows.offset(0) + first_source * source_stride_,
-            rows.taps() == 1 ? source_stride_ : rows.step(), destination_stride_};
+  if (const auto step = even_step(rows)) {
+    return {data + rows.offset(0) + first_source * source_stride_, *step, destination_stride_};
   }
   return {data, 0, destination_stride_, offsets_ + set.depth_before + first_source * rows.taps()};
 }

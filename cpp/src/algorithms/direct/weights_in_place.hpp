@@ -1,5 +1,7 @@
 #pragma once
 
+#include <optional>
+
 #include "algorithms/direct/correlation_schedule.hpp"
 #include "algorithms/direct/weight_packing.hpp"
 #include "algorithms/real_view.hpp"
@@ -24,7 +26,7 @@ class WeightsInPlace {
 
  private:
   bool suits() const;
-  bool lie_evenly(const TapRows& rows) const;
+  std::optional<std::int64_t> even_step(const TapRows& rows) const;
   bool all_finite(const Problem& problem, const TypedKernels<T>& kernels) const;
 
   const CorrelationSchedule<T>& schedule_;

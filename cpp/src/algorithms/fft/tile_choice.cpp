@@ -68,7 +68,8 @@ double cost(const fft::TileSize& size, const Counts& counts) {
   constexpr double kFactorSeconds = 2.5e-9;
   // An element on its way from or to memory, and a row of them that a tile has.
   constexpr double kElementSeconds = 0.3e-9;
-  constexpr double kFarElementSeconds = 1.5e-9;  // more of them than are near, in a far cache
+  // More where the last-level cache is far and the second-level one does not hold them.
+  constexpr double kFarElementSeconds = 1.5e-9;
   constexpr double kNearBytes = 4e6;
   constexpr double kRowSeconds = 6e-9;
   constexpr double kTransposedVectorSeconds = 9e-9;
